@@ -1,0 +1,86 @@
+"""Addresses, domains, tags and display names: one way to compare them and one way to show them (security.md 3, 7.4)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import idna
+
+_MAX_ADDRESS = 320
+_BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+_ZERO_WIDTH = {*range(0x200B, 0x200E), 0x2060, 0xFEFF, 0x00AD, 0x180E}
+_INVISIBLE = _BIDI | _ZERO_WIDTH
+_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u0080-\U0010ffff]+\Z")
+
+
+def fold_domain(domain: str) -> str:
+    """The domain as a lower-case A-label without final dot; a domain IDNA refuses is only lower-cased."""
+    domain = domain.strip().rstrip(".").lower()
+    if domain.isascii():
+        return domain
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        return domain
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Local part and domain, as written; the domain is "" when there is no "@"."""
+    local, at, domain = address.rpartition("@")
+    return (local, domain) if at else (address, "")
+
+
+def fold_address(address: str) -> str:
+    """The form in which addresses are compared and stored: domain folded, local part without ASCII case.
+
+    Dots and tags in the local part are kept: nobody but the domain's owner knows what they mean.
+    """
+    local, domain = split_address(address.strip())
+    if local.isascii():
+        local = local.lower()
+    return f"{local}@{fold_domain(domain)}" if domain else local
+
+
+def domain_of(address: str) -> str:
+    """The folded domain of an address, "" without one."""
+    return fold_domain(split_address(address)[1])
+
+
+def is_address(address: str) -> bool:
+    """Whether this is an addr-spec we can put on an envelope: dot-atom local part, a domain of labels, no controls."""
+    if len(address) > _MAX_ADDRESS:
+        return False
+    local, domain = split_address(address)
+    if not local or not domain or not _ATOM.match(local) or local[0] == "." or local[-1] == "." or ".." in local:
+        return False
+    labels = fold_domain(domain).split(".")
+    return all(re.fullmatch(r"(?!-)[a-z0-9_\-]{1,63}(?<!-)", label) for label in labels)
+
+
+def split_tag(address: str, separator: str = "+") -> tuple[str, str]:
+    """``base@domain`` and the tag after the first separator ("" without one), both as written."""
+    local, domain = split_address(address)
+    base, _, tag = local.partition(separator)
+    return f"{base}@{domain}", tag
+
+
+def clean_text(text: str, limit: int = 200) -> str:
+    """One line safe for any outgoing header: CR, LF, NUL, other controls and line separators become a blank."""
+    cleaned = "".join(
+        " " if (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029" or 0xD800 <= ord(c) < 0xE000) else c
+        for c in text
+    )
+    return " ".join(cleaned.split())[:limit].rstrip()
+
+
+def clean_name(name: str, limit: int = 100) -> str:
+    """A display name that cannot deceive: no controls, no bidirectional or zero-width characters, no "@"."""
+    visible = "".join(c for c in name if ord(c) not in _INVISIBLE and c != "@" and unicodedata.category(c) != "Cf")
+    return clean_text(visible, limit).strip(' "')
+
+
+def first_name(name: str) -> str:
+    """How one speaks of a person: the first word of the name, "" of an empty one."""
+    words = clean_name(name).split()
+    return words[0].rstrip(",") if words else ""
