@@ -157,7 +157,9 @@ class DeliveryReport:
 
 @dataclass(frozen=True, slots=True)
 class DnsAnswer:
-    """``values`` in presentation form: TXT strings joined, "10 mx.example.", addresses. ``status``: found, absent, failed.
+    """``values`` in presentation form: TXT strings joined, "10 mx.example.", addresses.
+
+    ``status`` is found, absent or failed:
 
     ``absent`` (NXDOMAIN, no data) and ``failed`` (timeout, SERVFAIL) are never confused (security.md 4.1)."""
 
@@ -166,7 +168,7 @@ class DnsAnswer:
 
 
 Records = Mapping[str, DnsAnswer]
-"""What DNS said, as data: "TXT s1._domainkey.example.com" (type, blank, lower-case name without final dot) -> answer."""
+"""What DNS said, as data: "TXT s1._domainkey.example.com" (type, blank, lower-case name, no final dot) -> answer."""
 
 
 class Proof(StrEnum):
