@@ -1,0 +1,104 @@
+"""The HTML part of agents' mail, made from our own finished text and never from a sender's HTML (mail.md 3.5, 6).
+
+Layout only: it says what the text says. No colours and no background, greys by opacity, real headings; everything is
+escaped. Only the links we made ourselves become links: a customer who writes ``mailto:`` or a footer of his own gets
+text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from html import escape
+
+LARGEST = 60_000
+"""Characters of HTML in a mail to an agent; Gmail clips at about 102 kB."""
+
+_BODY_STYLE = "font:15px/1.45 -apple-system,Segoe UI,Roboto,sans-serif;margin:0;padding:8px"
+_PAGE = """<!doctype html>
+<html lang="{language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<meta name="supported-color-schemes" content="light dark">
+<title>{title}</title>
+</head>
+<body style="{style}">
+{content}
+</body>
+</html>
+"""
+_RULE = '<hr style="border:0;border-top:1px solid #8886;margin:16px 0">'
+_LINK = re.compile(r"^(?P<before>.*?)(?P<href>mailto:\S+)(?P<after>.*)$")
+
+
+def page(title: str, content: str, language: str) -> str:
+    """A whole document around ``content`` (already HTML)."""
+    return _PAGE.format(language=escape(language), title=escape(title), style=_BODY_STYLE, content=content)
+
+
+def _linked(line: str, hrefs: Collection[str]) -> str | None:
+    """A line that ends in a link of ours, the words before it as the link's text; None for any other line."""
+    found = _LINK.match(line)
+    if not found or found["href"] not in hrefs:
+        return None
+    words = found["before"].strip().removeprefix("- ").rstrip(": ")
+    return f'<a href="{escape(found["href"])}">{escape(words)}</a>{escape(found["after"])}'
+
+
+def _lines(block: list[str]) -> str:
+    shown = []
+    for line in block:
+        body = line.lstrip(" ")
+        shown.append("&nbsp;" * (len(line) - len(body)) + escape(body))
+    return "<br>\n".join(shown)
+
+
+def _blocks(text: str, hrefs: Collection[str]) -> list[str]:
+    made: list[str] = []
+    block: list[str] = []
+    links: list[str] = []
+
+    def flush() -> None:
+        if links:
+            made.append("<p>" + "\n&middot; ".join(links) + "</p>")
+            links.clear()
+        if block and all(line.startswith(">") for line in block):
+            inner = _lines([line[1:].removeprefix(" ") for line in block])
+            made.append(f'<blockquote style="margin:0 0 0 8px;padding-left:8px;border-left:2px solid #8886">{inner}</blockquote>')
+        elif block:
+            made.append(f"<p>{_lines(block)}</p>")
+        block.clear()
+
+    for line in text.split("\n"):
+        link = _linked(line, hrefs)
+        quoted = line.startswith(">")
+        if link is not None:
+            if block:
+                flush()
+            links.append(link)
+            continue
+        if not line.strip() or links or (block and quoted != block[-1].startswith(">")):
+            flush()
+        if line.strip():
+            block.append(line.rstrip())
+    flush()
+    return made
+
+
+def agent_page(text: str, *, ticket: int, title: str, language: str, hrefs: Collection[str]) -> str:
+    """The HTML of a mail about a ticket: status line, text, footer, all inside ``<div id="tg-N">`` (the cut mark).
+
+    Returns "" when it would be larger than a client shows: the text part is complete by itself.
+    """
+    status, _, rest = text.partition("\n")
+    body, dashes, footer = rest.rpartition("\n-- \n")
+    if not dashes:
+        body, footer = rest, ""
+    pieces = [f'<p style="opacity:.7;margin:0 0 12px">{escape(status)}</p>', *_blocks(body, hrefs)]
+    if footer:
+        pieces += [_RULE, '<div style="font-size:13px;opacity:.8">', *_blocks(footer, hrefs), "</div>"]
+    content = "\n".join(pieces)
+    made = page(title, f'<div id="tg-{ticket}">{content}</div>' if ticket else f"<div>{content}</div>", language)
+    return made if len(made) <= LARGEST else ""

@@ -1,0 +1,185 @@
+"""The words of our mails: templates an operator may replace, and how times and spans are said [jinja2].
+
+A text is looked for in the operator's ``templates/`` beside the TOML file, then among the defaults that came with the
+program; in the language set, then in English. Templates see values only and run in a sandbox: an operator's mistake can
+spoil a text, it cannot run anything.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+import textwrap
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from jinja2 import BaseLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from gateway.errors import TemporaryError
+from gateway.outbound.onetap import Link
+
+WIDTH = 78
+"""Columns of our own text lines."""
+
+
+class TemplateTrouble(TemporaryError):
+    """A template is missing or cannot be rendered: an operator has to look."""
+
+
+def default_folder() -> Path:
+    """Where the templates that came with the program are: the checkout's, else the installed data folder."""
+    checkout = Path(__file__).resolve().parents[2] / "config" / "templates"
+    if checkout.is_dir():
+        return checkout
+    return Path(sysconfig.get_path("data")) / "share" / "ticketgate" / "templates"
+
+
+def quote_lines(text: str) -> str:
+    """Text as a quotation: "> " before each line."""
+    return "\n".join(f"> {line}".rstrip() for line in text.strip("\n").split("\n"))
+
+
+def wrap_lines(text: str, width: int = WIDTH, indent: str = "") -> str:
+    """One paragraph broken at ``width`` columns, later lines indented; long words are never cut."""
+    return textwrap.fill(
+        " ".join(text.split()), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def link_lines(links: tuple[Link, ...]) -> str:
+    """One line a link, labels in a column."""
+    return "\n".join(f"  {link.label:<10} {link.href}" for link in links)
+
+
+@lru_cache(maxsize=8)
+def _environment(folders: tuple[Path, ...]) -> ImmutableSandboxedEnvironment:
+    loader: BaseLoader = FileSystemLoader(folders)
+    # Plain text: nothing is escaped here. The HTML part is built from the finished text, where everything is escaped.
+    environment = ImmutableSandboxedEnvironment(
+        loader=loader,
+        autoescape=False,  # noqa: S701
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(quote=quote_lines, wrap=wrap_lines, links=link_lines)
+    return environment
+
+
+@lru_cache(maxsize=8)
+def _vocabulary(folders: tuple[Path, ...]) -> Mapping[str, Any]:
+    merged: dict[str, Any] = {}
+    for folder in reversed(folders):
+        path = folder / "words.toml"
+        if path.is_file():
+            merged.update(tomllib.loads(path.read_text("utf-8")))
+    if not merged:
+        raise TemplateTrouble(f"no words.toml in {', '.join(map(str, folders))}")
+    return merged
+
+
+@lru_cache(maxsize=64)
+def find_zone(name: str) -> ZoneInfo:
+    """A time zone by name, UTC when it is not known here."""
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+class Words:
+    """The texts and manners of one language as one installation has set them. Cheap to make; files are read once."""
+
+    def __init__(self, folder: Path, language: str, zone: str) -> None:
+        default = default_folder()
+        own = folder / "templates"
+        wanted = (own / language, own, default / language, own / "en", default / "en")
+        self.folders = tuple(dict.fromkeys(wanted))
+        self.language = language
+        self.zone = find_zone(zone)
+        self._words = _vocabulary(self.folders)
+
+    def say(self, key: str, **values: object) -> str:
+        """A short phrase of words.toml with values filled in."""
+        phrase = self._words.get(key)
+        if not isinstance(phrase, str):
+            raise TemplateTrouble(f"words.toml lacks {key!r}")
+        return phrase.format(**values)
+
+    def render(self, template: str, values: Mapping[str, object]) -> str:
+        """A template's text without blank lines at its ends. Raises TemplateTrouble."""
+        try:
+            text = _environment(self.folders).get_template(template).render({"w": self, **values})
+        except TemplateNotFound as missing:
+            raise TemplateTrouble(f"template {missing.name} not found") from missing
+        except (TemplateError, TypeError, ValueError, KeyError) as error:
+            raise TemplateTrouble(f"template {template}: {error}") from error
+        return text.strip("\n") + "\n"
+
+    def has(self, template: str) -> bool:
+        """Whether there is such a template."""
+        return any((folder / template).is_file() for folder in self.folders)
+
+    def _list(self, key: str) -> list[str]:
+        return [str(word) for word in self._words[key]]
+
+    # -------------------------------------------------------------- times
+
+    def local(self, at: datetime) -> datetime:
+        return at.astimezone(self.zone)
+
+    def clock(self, at: datetime) -> str:
+        """``11:20``."""
+        return f"{self.local(at):%H:%M}"
+
+    def moment(self, at: datetime, now: datetime) -> str:
+        """``11:20`` today, ``Fri 20 Nov, 11:20`` on another day."""
+        there, here = self.local(at), self.local(now)
+        if there.date() == here.date():
+            return self.clock(at)
+        year = "" if there.year == here.year else f" {there.year}"
+        return f"{self.weekday(at)} {there.day} {self.month(at)}{year}, {self.clock(at)}"
+
+    def full(self, at: datetime) -> str:
+        """``Mon, 23 Nov 2026, 09:58``."""
+        there = self.local(at)
+        return f"{self.weekday(at)}, {there.day} {self.month(at)} {there.year}, {self.clock(at)}"
+
+    def weekday(self, at: datetime) -> str:
+        return self._list("weekdays")[self.local(at).weekday()]
+
+    def month(self, at: datetime) -> str:
+        return self._list("months")[self.local(at).month - 1]
+
+    # -------------------------------------------------------------- spans
+
+    def span(self, delta: timedelta, *, long: bool = False) -> str:
+        """``4 min``, ``2 h``, ``3 d``; long: ``4 minutes``, ``2 hours``, ``3 days``. Rounded to the unit that fits."""
+        minutes = max(0, round(delta.total_seconds() / 60))
+        if minutes < 90 and minutes != 60:
+            number, unit = minutes, "minute"
+        elif minutes < 36 * 60:
+            number, unit = round(minutes / 60), "hour"
+        else:
+            number, unit = round(minutes / 1440), "day"
+        one, many, short = self._list(unit)
+        return f"{number} {(one if number == 1 else many) if long else short}"
+
+    def weekdays_in(self, hours: str) -> str:
+        """``mon-fri 09:00-17:30`` as ``Monday to Friday, 9:00 to 17:30``; "" when it is not that simple."""
+        days, _, times = hours.strip().partition(" ")
+        short = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+        first, _, last = days.lower().partition("-")
+        start, dash, end = times.partition("-")
+        if first not in short or (last and last not in short) or not dash or "," in hours:
+            return ""
+        names = self._list("weekdays_long")
+        a, b = names[short.index(first)], names[short.index(last or first)]
+        day = self.say("from_to", start=a, end=b) if last else a
+        return f"{day}, {self.say('from_to', start=start.lstrip('0').strip(), end=end.lstrip('0').strip())}"
