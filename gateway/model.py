@@ -51,6 +51,18 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """What a person decided about a held mail: its row is processed again with this in hand."""
+
+    act: str  # send, note, admit
+    by: int  # party who decided; 0: an operator
+    ticket: int = 0  # the ticket the held mail belongs to; 0: decide again
+    event: int = 0  # the held event
+    text: str | None = None  # replaces the mail's own text
+    close: bool = False  # close the ticket after sending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InboundMail:
     """One journal row: a mail we took responsibility for."""
 
@@ -59,6 +71,7 @@ class InboundMail:
     sha256: str
     raw: bytes
     attempts: int = 0  # how often processing was begun before
+    instruction: Instruction | None = None  # set when a person released it from being held
 
 
 # ------------------------------------------------------------------ what a mail says (made in the cage)
@@ -429,6 +442,7 @@ class Facts:
     mails_to_ticket: Mapping[int, int] = field(default_factory=dict)  # ticket -> mails of this author within the hour
     new_tickets_by_author: int = 0  # within the hour
     same_body_ticket: int = 0  # ticket of a mail with the same body within 24 h; 0 none
+    agents: Mapping[str, Person] = field(default_factory=dict)  # handle -> party of every agent
 
 
 # ------------------------------------------------------------------ what is decided
@@ -462,9 +476,10 @@ class Orders:
     text: str = ""
     held: bool = False
     hint: str | None = None  # with held: nearest verb, "help", or None when the verb is right but its argument is not
-    bad_line: str = ""  # with held: the line nobody understood
+    bad_line: str = ""  # with held: the line nobody understood (several: joined by LF)
     internal: bool = False
     bare: bool = False  # recognised as a whole mail or list answer: nothing is sent to the customer
+    others: tuple[Command, ...] = ()  # with held: the commands that were understood; nothing of them is done yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -548,6 +563,7 @@ class Plan:
     change: TicketChange = TicketChange()
     held: tuple[HeldFact, ...] = ()
     resolved: tuple[tuple[int, str], ...] = ()  # (held event of this ticket, resolution)
+    releases: tuple[tuple[int, Instruction], ...] = ()  # (journal row, instruction): process these held mails again
     notices: tuple[Notice, ...] = ()
     timers: tuple[TimerSet, ...] = ()
     clear_timers: tuple[str, ...] = ()  # kinds to clear on this ticket

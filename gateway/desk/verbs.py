@@ -1,0 +1,199 @@
+"""The vocabulary of mail commands: one row a verb, one pattern an argument (mail.md 14).
+
+Nothing here acts; commands.py reads with it, the plan acts on it, ``#help`` prints it. A test holds this table to
+``tests/rules/commands.cases``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+LONGEST_ARGUMENT = 300
+"""Characters; a longer argument fits nothing but free text. It also bounds every pattern below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One command: its names, what must follow, where it may stand, who may use it."""
+
+    name: str
+    also: tuple[str, ...] = ()
+    argument: str = "none"
+    """A key of :data:`ARGUMENTS`."""
+    bare: tuple[str, ...] = ()
+    """Names that are the command when they are the whole mail. No natural answers: "Done" goes to the customer."""
+    subject: bool = False
+    """May be the subject of a new mail, because it needs no ticket."""
+    who: str = "agent"
+    """"agent" (agents and leads), "lead" or "all" (observers too)."""
+    synopsis: str = ""
+    """The argument as ``#help`` shows it."""
+    effect: str = ""
+    """One line for ``#help``."""
+
+    def allows(self, role: str) -> bool:
+        """Whether a person of this role ("agent", "lead", "observer") may use the verb (mail.md 16)."""
+        return role == "lead" or self.who == "all" or (self.who == "agent" and role == "agent")
+
+
+VERBS = (
+    # owning
+    Verb("claim", ("take", "mine", "own"), bare=("claim", "take", "mine"), effect="the ticket is yours"),
+    Verb("release", ("drop", "unassign"), bare=("release", "drop"), effect="give the ticket back to the pool"),
+    Verb(
+        "assign",
+        ("assignee", "give", "to"),
+        "who",
+        ("assign",),
+        synopsis="WHO",
+        effect="that agent owns the ticket; your text goes to the customer, with #note to the colleague",
+    ),
+    Verb("ack", ("seen",), effect="I am on it: restarts the reminder clock, nothing is sent"),
+    # what happens to the text
+    Verb(
+        "note",
+        ("internal", "private"),
+        "opttext",
+        who="all",
+        synopsis="[TEXT]",
+        effect="the whole mail is internal and never sent to the customer",
+    ),
+    Verb("send", effect="send the held text now; in answer to a note: send this text to the customer"),
+    Verb("discard", ("cancel",), bare=("discard",), effect="throw the held text or mail away"),
+    Verb("undo", bare=("undo",), effect="take back the last command, or an answer that still waits"),
+    # state and time
+    Verb(
+        "close",
+        ("done", "solved", "solve", "resolve", "resolved"),
+        bare=("close",),
+        effect="close the ticket; your text is sent first; any human reply reopens it",
+    ),
+    Verb("open", ("reopen",), effect="state open; accepts the mail of an unproven or unknown sender"),
+    Verb("wait", ("pending",), bare=("wait",), effect="state waiting: the customer has to answer"),
+    Verb("status", (), "state", synopsis="STATE", effect="open, waiting or closed, in the words of other desks"),
+    Verb(
+        "snooze",
+        ("hide",),
+        "when",
+        ("snooze",),
+        synopsis="WHEN",
+        effect="out of everybody's lists until then or until the customer writes",
+    ),
+    Verb(
+        "followup",
+        ("remind", "nudge"),
+        "when",
+        synopsis="WHEN",
+        effect="stays waiting; reminds you if the customer stays silent",
+    ),
+    # the ticket
+    Verb("merge", (), "numbers", synopsis="NUMBERS", effect="this ticket into the one named, further ones too"),
+    Verb("split", (), "opttext", synopsis="[SUBJECT]", effect="the mail you answer becomes a ticket of its own"),
+    Verb("move", ("queue",), "inbox", synopsis="INBOX", effect="to another inbox; old addresses keep working"),
+    Verb("subject", ("title",), "text", synopsis="TEXT", effect="title in lists; the subject of mails stays"),
+    Verb("prio", ("priority",), "prio", synopsis="low|normal|high|urgent", effect="priority"),
+    Verb("tag", ("tags",), "tags", synopsis="TAGS", effect="#tag vip -old adds and removes"),
+    Verb("untag", (), "tags", synopsis="TAGS", effect="removes tags"),
+    # people
+    Verb("cc", (), "address", synopsis="ADDRESS", effect="add a participant; the customer sees it"),
+    Verb("uncc", (), "address", synopsis="ADDRESS", effect="remove a participant"),
+    Verb("from", ("customer", "requester"), "address", synopsis="ADDRESS", effect="correct who the customer is"),
+    Verb("watch", ("follow",), bare=("watch",), who="all", effect="copies without owning"),
+    Verb("mute", ("unwatch", "unfollow"), bare=("mute",), who="all", effect="nothing more of this ticket"),
+    # spam
+    Verb("spam", bare=("spam",), effect="close as spam; your text becomes a note"),
+    Verb("notspam", ("ham",), bare=("notspam",), effect="no spam after all; a lead releases quarantined mail"),
+    Verb("block", who="lead", effect="mail of this sender goes to quarantine from now on"),
+    # reading
+    Verb("show", (), "ref", (), True, "all", "[NUMBER] [raw|files|all]", "the ticket by mail"),
+    Verb("history", (), "ref", (), True, "all", "[NUMBER]", "its events, one line each"),
+    Verb("list", (), "list", ("list",), True, "all", "[mine|free|late|snoozed|all|quarantine]", "tickets"),
+    Verb("search", ("find",), "text", (), True, "all", "QUERY", "tickets with these words"),
+    Verb("export", (), "ref", (), True, "agent", "[NUMBER]", "the mails, attachments and data of a ticket as .zip"),
+    Verb("report", ("stats",), "report", (), True, "lead", "[PERIOD] [AGENT] | off", "numbers of a week or month"),
+    Verb("help", (), "verb", ("help",), True, "all", "[VERB]", "all commands, or one"),
+    # own settings
+    Verb("digest", (), "digest", (), True, "all", "[off|daily|hourly|now]", "your digest"),
+    Verb("quiet", (), "quiet", (), True, "all", "[18-8|off]", "no mail in these hours, except escalations"),
+    Verb("away", ("ooo",), "away", (), True, "all", "[until WHEN] [to WHO]", "new mail goes to the pool or to WHO"),
+    Verb("back", (), "none", (), True, "all", "", "end of away"),
+    Verb("timezone", ("tz",), "zone", (), True, "all", "ZONE", "your time zone, such as Europe/Berlin"),
+    Verb("also", (), "address", (), False, "all", "ADDRESS", "one more address you write from"),
+)
+"""Every command, in the order of ``#help``."""
+
+STATUS_VERBS = {
+    **dict.fromkeys(("solved", "closed", "resolved", "done"), "close"),
+    **dict.fromkeys(("pending", "waiting"), "wait"),
+    **dict.fromkeys(("open", "reopen", "new"), "open"),
+}
+"""What ``#status STATE`` means."""
+
+CONTRADICTIONS = (
+    frozenset(("note", "send")),
+    frozenset(("close", "open")),
+    frozenset(("send", "discard")),
+    frozenset(("claim", "release")),
+    frozenset(("spam", "notspam")),
+    frozenset(("watch", "mute")),
+)
+"""Pairs of verbs that hold a mail when both stand in it."""
+
+_WHEN = r"""(?x)(?:(?:in|until|till|on|at)\s+)?(?:
+   \d+\s*(?:m|min|minutes?|h|hours?|d|days?|w|weeks?|months?)
+ | (?:today|tomorrow
+     |(?:next\s+)?(?:mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)
+     |next\s+(?:week|month)
+     |\d{1,2}\.?\s?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*(?:\s\d{4})?
+     |\d{4}-\d\d-\d\d)
+   (?:,?\s+(?:at\s+)?(?:\d{1,2}(?::\d\d)?\s?(?:am|pm)|\d{1,2}:\d\d))?
+ )"""
+
+ARGUMENTS: dict[str, re.Pattern[str]] = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "none": r"",
+        "who": r"[\w.@+-]+",
+        "inbox": r"[\w.-]+",
+        "when": _WHEN,
+        "numbers": r"#?\d+(?:[ ,]+#?\d+)*",
+        "ref": r"(?:#?\d+(?:\s+(?:raw|files|all))?|raw|files|all)?",
+        "text": r".+",
+        "opttext": r".*",
+        # The grammar reads a leading "-" in two ways, which makes 2**n ways for n tags. The same language, read in one.
+        "tags": r"\+?[\w/-]+(?:[ ,]+\+?[\w/-]+)*",
+        "address": r"[^@\s]+@[^@\s]+",
+        "prio": r"low|normal|high|urgent|[1-4]",
+        "state": r"open|reopen|new|pending|waiting|solved|closed|resolved|done",
+        "list": r"(?:mine|free|late|snoozed|all|quarantine)?",
+        "report": r"off|[\w .-]*",
+        "digest": r"(?:off|daily|hourly|now)?",
+        "quiet": r"(?:off|\d{1,2}(?::\d\d)?\s?-\s?\d{1,2}(?::\d\d)?)?",
+        "away": r"(?:(?:until\s+)?[\w: .-]+?)?(?:\s*\bto\s+[\w.@+-]+)?",
+        "zone": r"[\w+-]+(?:/[\w+-]+)*",
+        "verb": r"[a-z]*",
+    }.items()
+}
+"""Name of an argument -> what the whole of it must match. Whether a name or date exists is for the plan to say."""
+
+BY_NAME: dict[str, Verb] = {name: verb for verb in VERBS for name in (verb.name, *verb.also)}
+"""Every name of every verb, canonical and other."""
+
+
+def fits(kind: str, argument: str) -> bool:
+    """Whether ``argument`` has the form of this kind. Time is linear in its length for text, bounded otherwise."""
+    if len(argument) > LONGEST_ARGUMENT and kind not in ("text", "opttext"):
+        return False
+    return ARGUMENTS[kind].fullmatch(argument.strip()) is not None
+
+
+def describe(verb: str) -> str:
+    """The line of ``#help`` for a verb by any of its own names, "" for no verb of ours."""
+    found = BY_NAME.get(verb.lower())
+    if found is None:
+        return ""
+    head = f"#{found.name} {found.synopsis}".rstrip()
+    names = f" (also {', '.join('#' + name for name in found.also)})" if found.also else ""
+    only = " Leads only." if found.who == "lead" else ""
+    return f"{head} - {found.effect}{names}.{only}"
