@@ -1,1 +1,110 @@
-"""Fixtures."""
+"""The ``database`` fixture: every store test runs on SQLite and on a private PostgreSQL."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from gateway.store.database import Database
+from tests.support.real import need
+
+SQLITE_AND_POSTGRESQL = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A private server that listens on a socket in ``folder`` only."""
+
+    folder: Path
+
+    def url(self, name: str) -> str:
+        return f"postgresql://ticketgate@/{name}?host={self.folder}"
+
+    def create_database(self) -> str:
+        """The url of a fresh, empty database."""
+        name = f"t{uuid.uuid4().hex[:12]}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        return self.url(name)
+
+    def run(self, statement: str) -> None:
+        with psycopg.connect(
+            host=str(self.folder), user="ticketgate", dbname="postgres", autocommit=True
+        ) as connection:
+            connection.execute(statement)
+
+
+@contextmanager
+def start_postgresql(**options: str) -> Iterator[PostgresServer]:
+    """Run a server with further options (``fsync="off"``) until the block ends."""
+    programs = need("initdb", "pg_ctl")
+    folder = Path(tempfile.mkdtemp(prefix="tg-pg-", dir="/tmp"))  # short: a socket path has at most 107 octets
+    data = folder / "data"
+    as_owner: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        owner = pwd.getpwnam("postgres")
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        as_owner = [need("runuser")["runuser"], "-u", "postgres", "--"]
+    folder.chmod(0o755)
+
+    def run(*arguments: str) -> None:
+        subprocess.run([*as_owner, *arguments], check=True, capture_output=True, cwd=folder)
+
+    try:
+        run(programs["initdb"], "-D", str(data), "-U", "ticketgate", "-A", "trust", "-E", "UTF8", "--no-sync")
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(folder),
+            "shared_buffers": "16MB",
+            "max_connections": "60",
+        } | options
+        words = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
+        run(programs["pg_ctl"], "-D", str(data), "-l", str(folder / "log"), "-w", "-t", "60", "-o", words, "start")
+        try:
+            yield PostgresServer(folder)
+        finally:
+            run(programs["pg_ctl"], "-D", str(data), "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server a session, started by the first test that needs it."""
+    with start_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(params=SQLITE_AND_POSTGRESQL)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The url of an empty database, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path}/ticketgate.db"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.create_database()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated database, once on SQLite and once on PostgreSQL."""
+    store = Database(database_url)
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> Iterator[Database]:
+    """A migrated SQLite database, for tests that need a store but do not test it."""
+    store = Database(f"sqlite:{tmp_path}/ticketgate.db")
+    store.migrate()
+    yield store
+    store.close()

@@ -1,1 +1,1 @@
-"""Room."""
+"""The history of the schema, applied by alembic through ``Database.migrate``."""

@@ -1,0 +1,123 @@
+"""People: a number each, for ever. The number (the *party*) stands in tokens; the folded address is unique."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from gateway.address import fold_address
+from gateway.model import Person
+from gateway.settings import Settings
+from gateway.store.schema import agent_settings, insert, persons
+
+
+def find_persons(
+    tx: Connection, addresses: Iterable[str] = (), parties: Collection[int] = (), agents: bool = False
+) -> list[Person]:
+    """Those with one of the addresses or numbers, and with ``agents`` everybody who is one; nobody is created."""
+    folded = {fold_address(address) for address in addresses if address}
+    wanted: list[sa.ColumnElement[bool]] = []
+    if folded:
+        wanted.append(persons.c.address.in_(folded))
+    if parties:
+        wanted.append(persons.c.party.in_(parties))
+    if agents:
+        wanted.append(persons.c.agent != "")
+    if not wanted:
+        return []
+    return [to_person(row) for row in tx.execute(sa.select(persons).where(sa.or_(*wanted)))]
+
+
+def ensure_person(tx: Connection, address: str, name: str = "", known: bool = False) -> Person:
+    """The person with this address, made when new. A name is filled in once; known is never taken back."""
+    folded = fold_address(address)
+    row = _by_address(tx, folded)
+    if row is None:
+        # Looked up first because a conflicting INSERT uses up a number on PostgreSQL, and tokens have seven digits.
+        tx.execute(
+            insert(tx, persons).on_conflict_do_nothing(),
+            {"address": folded, "name": name, "agent": "", "known": known},
+        )
+        row = _by_address(tx, folded)
+    assert row is not None
+    changes: dict[str, Any] = {}
+    if name and not row.name:
+        changes["name"] = name
+    if known and not row.known:
+        changes["known"] = True
+    if changes:
+        tx.execute(sa.update(persons).where(persons.c.party == row.party).values(changes))
+        row = _by_address(tx, folded)
+    return to_person(row)
+
+
+def ensure_agents(tx: Connection, settings: Settings) -> dict[str, Person]:
+    """The party of every enabled agent, by handle; whoever is no agent any more loses the handle.
+
+    An agent whose address changed stays the same party, unless the new address already is another one: then the
+    handle moves there.
+    """
+    found = find_persons(tx, [agent.address for agent in settings.agents.values()], agents=True)
+    by_address = {person.address: person for person in found}
+    by_handle = {person.agent: person for person in found if person.agent}
+    result: dict[str, Person] = {}
+    for agent in settings.agents.values():
+        if not agent.enabled:
+            continue
+        folded = fold_address(agent.address)
+        person = by_address.get(folded) or by_handle.get(agent.handle) or ensure_person(tx, folded)
+        wanted = Person(party=person.party, address=folded, name=agent.name, agent=agent.handle, known=True)
+        if person != wanted:
+            tx.execute(
+                sa.update(persons)
+                .where(persons.c.party == person.party)
+                .values(address=folded, name=agent.name, agent=agent.handle, known=True)
+            )
+        result[agent.handle] = wanted
+    kept = {person.party for person in result.values()}
+    for person in found:
+        if person.agent and person.party not in kept:
+            tx.execute(sa.update(persons).where(persons.c.party == person.party).values(agent=""))
+    return result
+
+
+def mark_known(tx: Connection, address: str) -> None:
+    """Proven mail of this person was filed: the name may be shown from now on (security.md 7.4)."""
+    tx.execute(
+        sa.update(persons)
+        .where(persons.c.address == fold_address(address), persons.c.known.is_(False))
+        .values(known=True)
+    )
+
+
+def agent_choices(tx: Connection) -> dict[str, dict[str, str]]:
+    """What agents set by mail, handle -> name -> value; overlays agents.toml (mail.md 14)."""
+    choices: dict[str, dict[str, str]] = {}
+    for row in tx.execute(sa.select(agent_settings)):
+        choices.setdefault(row.handle, {})[row.name] = row.value
+    return choices
+
+
+def set_agent_choice(tx: Connection, handle: str, name: str, value: str, now: datetime) -> None:
+    """Set one of an agent's own settings; "" is a value too."""
+    statement = insert(tx, agent_settings)
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["handle", "name"],
+            set_={"value": statement.excluded.value, "at": statement.excluded.at},
+        ),
+        {"handle": handle, "name": name, "value": value, "at": now},
+    )
+
+
+def _by_address(tx: Connection, folded: str) -> Any:
+    return tx.execute(sa.select(persons).where(persons.c.address == folded)).first()
+
+
+def to_person(row: Any) -> Person:
+    """A row with the columns of persons as a value."""
+    return Person(party=row.party, address=row.address, name=row.name, agent=row.agent, known=row.known)
