@@ -268,6 +268,11 @@ def edge_error(source: str, error: BaseException, *, identity: str = "", queue_i
     )
 
 
+def commit_failed(source: str, error: BaseException, *, queue_id: str = "") -> None:
+    """A mail could not be committed, whether or not its client still waits for the answer."""
+    _say(logging.WARNING, "not committed", source=source, error=describe(error), at=place(error), TG_QUEUE_ID=queue_id)
+
+
 def mailbox_trouble(account: str, cause: str, *, failures: int = 0) -> None:
     """A polled mailbox could not be read; it is tried again."""
     _say(logging.WARNING, "mailbox in trouble", account=account, cause=_show_reply(cause), failures=failures)

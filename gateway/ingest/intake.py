@@ -1,0 +1,164 @@
+"""What the sessions of one listener share: its rules, whom to ask, who is connected, and what is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gateway import maillog, metrics, settings
+from gateway.model import Envelope
+from gateway.settings import Inbox
+
+if TYPE_CHECKING:
+    from gateway.ingest.smtp import SmtpSession
+
+_MEMORY = 256 * 1024 * 1024
+
+
+class Taken(Protocol):
+    """What ``receive`` returns: the row that now holds the mail."""
+
+    @property
+    def journal_id(self) -> int:
+        """Its number."""
+
+
+Receive = Callable[[Envelope, bytes], Awaitable[Taken]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How one listener behaves. Sizes in octets, times in seconds."""
+
+    protocol: str
+    """"lmtp" or "smtp"; also the source of its envelopes."""
+    hostname: str
+    max_size: int = 25 * 1024 * 1024
+    max_sessions: int = 50
+    max_sessions_per_client: int = 0
+    """0: no limit. Behind an MTA all mail has one address."""
+    trust_xforward: bool = False
+    """LMTP: believe XFORWARD; SMTP: believe it from loopback clients."""
+    tls: ssl.SSLContext | None = None
+    idle_timeout: float = 300
+    """Between commands and between chunks of DATA."""
+    data_timeout: float = 600
+    """Of one DATA, from 354 to the dot."""
+    max_commands: int = 20
+    """Since the last mail that was taken, then 421."""
+    memory: int = _MEMORY
+    """For mails being received or committed, all sessions together; above: 452. At least four of max_size are used."""
+
+
+def lmtp_rules(lmtp: settings.Lmtp, hostname: str) -> Rules:
+    """The listener of [receive.lmtp]."""
+    return Rules(
+        protocol="lmtp",
+        hostname=hostname,
+        max_size=lmtp.max_size,
+        max_sessions=lmtp.max_sessions,
+        trust_xforward=lmtp.trust_xforward,
+    )
+
+
+def smtp_rules(smtp: settings.Smtp, hostname: str, tls: ssl.SSLContext | None = None) -> Rules:
+    """The listener of [receive.smtp]."""
+    return Rules(
+        protocol="smtp",
+        hostname=hostname,
+        max_size=smtp.max_size,
+        max_sessions=smtp.max_sessions,
+        max_sessions_per_client=smtp.max_sessions_per_client,
+        trust_xforward=smtp.trust_xforward,
+        tls=tls,
+    )
+
+
+class Intake:
+    """Shared by the sessions of one listener; lives in one event loop."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        receive: Receive,
+        find_inbox: Callable[[str], Inbox | None],
+        is_our_domain: Callable[[str], bool],
+        has_space: Callable[[], bool],
+    ) -> None:
+        self.rules = rules
+        self.find_inbox = find_inbox
+        self.is_our_domain = is_our_domain
+        self.stopping = False
+        self.sessions: dict[SmtpSession, str] = {}
+        self.empty = asyncio.Event()
+        """Set when the last session has ended."""
+        self.commits: set[asyncio.Task[Taken]] = set()
+        self._receive = receive
+        self._has_space = has_space
+        self._memory = max(rules.memory, 4 * rules.max_size)
+        self._reserved = 0
+
+    # -------------------------------------------------------------- who is connected
+
+    def admit(self, session: SmtpSession, client: str) -> str:
+        """ "" for a welcome session, else the row of the table of replies to send it away with."""
+        rules = self.rules
+        if self.stopping:
+            return "stopping"
+        clients = list(self.sessions.values())
+        if len(clients) >= rules.max_sessions:
+            return "too-many"
+        if rules.max_sessions_per_client and client and clients.count(client) >= rules.max_sessions_per_client:
+            return "too-many"
+        self.sessions[session] = client
+        self.empty.clear()
+        metrics.sessions(rules.protocol, len(self.sessions))
+        return ""
+
+    def forget(self, session: SmtpSession) -> None:
+        """A connection ended; said once or more."""
+        self.sessions.pop(session, None)
+        if not self.sessions:
+            self.empty.set()
+        metrics.sessions(self.rules.protocol, len(self.sessions))
+
+    # -------------------------------------------------------------- what is in flight
+
+    def has_room(self) -> bool:
+        """Whether a DATA may begin: free space on disk, and memory not full of mails that are not committed yet."""
+        return self._reserved < self._memory and self._has_space()
+
+    def reserve(self, octets: int) -> bool:
+        """Count octets kept in memory; False when there are too many, then nothing is counted."""
+        if self._reserved + octets > self._memory:
+            return False
+        self._reserved += octets
+        return True
+
+    def release(self, octets: int) -> None:
+        """Give back what was reserved."""
+        self._reserved -= octets
+
+    def commit(self, envelope: Envelope, raw: bytes, reserved: int) -> asyncio.Task[Taken]:
+        """Hand one mail over in a task of its own, which no session's end can cancel. Takes over the reservation."""
+
+        async def commit() -> Taken:
+            taken = await self._receive(envelope, raw)
+            metrics.intake_worked(self.rules.protocol, time.time())
+            return taken
+
+        def done(task: asyncio.Task[Taken]) -> None:
+            self.commits.discard(task)
+            self.release(reserved)
+            # Asked for here as well: when the session is gone nobody else looks, and asyncio would complain.
+            if not task.cancelled() and (error := task.exception()) is not None:
+                maillog.commit_failed(self.rules.protocol, error, queue_id=envelope.queue_id)
+
+        task = asyncio.create_task(commit())
+        self.commits.add(task)
+        task.add_done_callback(done)
+        return task
