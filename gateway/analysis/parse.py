@@ -1,0 +1,420 @@
+"""Bytes to Message: never raises, never recurses, lists what was wrong (security.md 11.1).
+
+First a preflight over the bytes: header size before anything else, then fields; over a limit nothing is parsed and the
+mail says so. Then the parts (structure), the text a person reads (views, plain, html), the attachments (names, tnef).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_tz
+
+from gateway.analysis import charset, smime
+from gateway.analysis.calendar_part import summarise_calendar
+from gateway.analysis.fields import Header, decode_bytes, decode_value, split_fields, unfold
+from gateway.analysis.html import html_to_text
+from gateway.analysis.mailboxes import read_mailboxes
+from gateway.analysis.names import clean_filename, make_filename
+from gateway.analysis.plain import enriched_to_text, tidy_lines, unflow
+from gateway.analysis.second_reading import read_again
+from gateway.analysis.structure import MAX_DEPTH, Part, Structure, split_parts
+from gateway.analysis.tnef import is_tnef, unpack_tnef
+from gateway.analysis.views import choose_views
+from gateway.model import Attachment, Mailbox, Message
+
+MAX_HEADER = 256 * 1024
+MAX_FIELDS = 1000
+MAX_FIELD = 100 * 1024
+MAX_REFERENCES = 20
+MAX_MESSAGE_ID = 998
+MAX_TEXT = 4 * 1024 * 1024
+"""Characters of text kept; the rest is in the original."""
+_MAX_RECIPIENTS = 200
+_MAX_DEFECTS = 50
+_ORIGINAL = "could not be shown completely, download the original"
+
+_ID = re.compile(r"<[!-;=?-Z\\^-~]+(?:@\[[!-;=?-Z\\^-~]*\])?>")
+_BREAKS = re.compile(rb"\r?\n(?:\r?\n)")
+
+
+def parse(raw: bytes) -> Message:
+    """Everything a mail says. Whatever cannot be read is named in ``defects`` and, when something is missing from what
+    is shown, in ``unreadable``."""
+    try:
+        return _parse(raw)
+    except Exception as error:  # noqa: BLE001 - the last net: a mail must never stop the mailbox
+        return Message(
+            unreadable=f"The mail could not be read: {_ORIGINAL}.",
+            defects=(f"the reader failed: {type(error).__name__}",),
+            body_sha256=hashlib.sha256(raw).hexdigest(),
+        )
+
+
+def _parse(raw: bytes) -> Message:
+    data, begin, early = _prepare(raw)
+    too_much, header_end = _preflight(data, begin)
+    if too_much:
+        return _unreadable(data, begin, header_end, too_much)
+    header = split_fields(data, begin, len(data), MAX_FIELDS + 1)
+    if len(header.fields) > MAX_FIELDS:
+        return _unreadable(data, begin, header.body_start, f"its header has more than {MAX_FIELDS} fields")
+    defects = early
+    message = _read_header(header, defects)
+    structure = Structure()
+    split_parts(data, header, structure)
+    _unwrap(structure)
+    content = _read_parts(structure)
+    defects += structure.defects + content.defects
+    unreadable = content.unreadable
+    if structure.truncated:
+        unreadable = f"The mail has {structure.truncated}: it {_ORIGINAL}."
+    return replace(
+        message,
+        text=content.text,
+        html=content.html,
+        text_source=content.source,
+        attachments=tuple(content.attachments),
+        body_sha256=hashlib.sha256(memoryview(data)[header.body_start :]).hexdigest(),
+        defects=tuple(dict.fromkeys(defects))[:_MAX_DEFECTS],
+        unreadable=unreadable,
+    )
+
+
+# ------------------------------------------------------------------ before any parser
+
+
+def _prepare(raw: bytes) -> tuple[bytes, int, list[str]]:
+    """Bytes with line ends we can count on, where the header begins, and what was strange before it."""
+    data, begin, defects = raw, 0, []
+    if b"\n" not in data and b"\r" in data:
+        data = data.replace(b"\r", b"\n")
+        defects.append("lines end in a bare CR")
+    if data.startswith(b"\xef\xbb\xbf"):
+        begin = 3
+        defects.append("a byte order mark stands before the header")
+    if data.startswith((b"From ", b">From "), begin):
+        newline = data.find(b"\n", begin, begin + 2000)
+        begin = newline + 1 if newline >= 0 else begin
+        defects.append("an mbox line stands before the header")
+    return data, begin, defects
+
+
+def _preflight(data: bytes, begin: int) -> tuple[str, int]:
+    """Which header limit is broken, in words ("" none), and where the header ends. Counts bytes, parses nothing."""
+    window = data[begin : begin + MAX_HEADER + 4]
+    ends = [at for at in (window.find(b"\n\r\n"), window.find(b"\n\n")) if at >= 0]
+    end = min(ends) + 1 if ends else len(window)
+    if end > MAX_HEADER and not _stops_early(window):
+        return f"its header is larger than {MAX_HEADER // 1024} KiB", begin + end
+    block = window[:end]
+    if block.count(b"\n") > MAX_FIELDS or len(block) > MAX_FIELD:
+        size = fields = 0
+        for line in block.split(b"\n"):
+            if line[:1] in (b" ", b"\t"):
+                size += len(line)
+            else:
+                size = len(line)
+                fields += 1
+            if size > MAX_FIELD:
+                if fields == 1 or b":" not in line:
+                    break  # no header at all: the first line is the body
+                return f"a field of its header is larger than {MAX_FIELD // 1024} KiB", begin + end
+            if fields > MAX_FIELDS + 1 and b":" in line:
+                return f"its header has more than {MAX_FIELDS} fields", begin + end
+    return "", begin + end
+
+
+def _stops_early(window: bytes) -> bool:
+    """Whether the "header" ends at a line that is none (a mail without an empty line, or no mail at all)."""
+    return split_fields(window, 0, min(len(window), 8192)).body_start < 8192 - 1024
+
+
+def _unreadable(data: bytes, begin: int, header_end: int, why: str) -> Message:
+    """What can be said of a mail whose header is over a limit: the first fields, for a person to recognise it by."""
+    header = split_fields(data, begin, min(begin + 16 * 1024, len(data)), 50)
+    known = tuple((name, value) for name, value in header.fields if len(value) < 2000)
+    message = _read_header(Header(known, header.body_start), [])
+    return replace(
+        message,
+        unreadable=f"The mail could not be read: {why}. It {_ORIGINAL}.",
+        defects=(why,),
+        body_sha256=hashlib.sha256(memoryview(data)[header_end:]).hexdigest(),
+    )
+
+
+# ------------------------------------------------------------------ header
+
+_LISTS = ("from", "to", "cc", "reply-to")
+_RECIPIENTS = ("x-original-to", "delivered-to", "to", "cc", "resent-to", "resent-cc")
+
+
+def _read_header(header: Header, defects: list[str]) -> Message:
+    fields: dict[str, list[str]] = {}
+    lists: dict[str, list[Mailbox]] = {name: [] for name in (*_LISTS, *_RECIPIENTS, "sender")}
+    odd: list[tuple[str, bytes]] = []
+    for name, value in header.fields:
+        fields.setdefault(name, []).append(decode_value(value))
+        if name in lists and len(lists[name]) < 100:
+            found, strange = read_mailboxes(decode_bytes(unfold(value)))
+            lists[name].extend(found)
+            if strange and name in _LISTS:
+                odd.append((name, value))
+                defects.append(f"{name.title()} is no list of addresses")
+    if odd:
+        again = read_again(odd)
+        defects.extend(again.defects)
+        for name, found in again.mailboxes.items():
+            if not any(mailbox.address for mailbox in lists[name]):
+                lists[name].extend(mailbox for mailbox in found if "@" in mailbox.address)
+    message_id = _read_message_id(fields.get("message-id", []), defects)
+    recipients = [box.address for name in _RECIPIENTS for box in lists[name] if "@" in box.address]
+    date = read_date(_first(fields, "date"))
+    if date is None and "date" in fields:
+        defects.append("Date could not be read")
+    authors = [box for box in lists["from"] if box.address] or lists["from"]
+    return Message(
+        message_id=message_id,
+        date=date,
+        subject=" ".join(_first(fields, "subject").split("\n")).strip(),
+        author=authors[0] if authors else None,
+        to=tuple(lists["to"][:100]),
+        cc=tuple(lists["cc"][:100]),
+        reply_to=tuple(lists["reply-to"][:100]),
+        in_reply_to=_read_ids(fields.get("in-reply-to", [])),
+        references=_read_ids(fields.get("references", [])),
+        recipients=tuple(dict.fromkeys(recipients))[:_MAX_RECIPIENTS],
+        fields={name: tuple(values) for name, values in fields.items()},
+    )
+
+
+def _first(fields: Mapping[str, list[str]], name: str) -> str:
+    values = fields.get(name)
+    return values[0] if values else ""
+
+
+def _read_message_id(values: list[str], defects: list[str]) -> str:
+    if not values:
+        return ""
+    value = values[0].strip()
+    found = _ID.search(value[: MAX_MESSAGE_ID + 2])
+    if found:
+        if found[0] != value:
+            defects.append("Message-ID has something beside it")
+        return found[0]
+    bare = re.fullmatch(r"[!-;=?-Z^-~]+@[!-;=?-Z^-~]+", value[:MAX_MESSAGE_ID])
+    if bare:
+        defects.append("Message-ID lacks its brackets")
+        return f"<{value}>"
+    defects.append("Message-ID is malformed")
+    return ""
+
+
+def _read_ids(values: list[str]) -> tuple[str, ...]:
+    """At most 20 ids, oldest first: the root says which thread, the newest say which mail, the middle goes."""
+    text = " ".join(values)[: MAX_MESSAGE_ID * 100]
+    found = list(dict.fromkeys(id_ for id_ in _ID.findall(text) if len(id_) <= MAX_MESSAGE_ID))
+    if len(found) > MAX_REFERENCES:
+        found = found[:1] + found[-(MAX_REFERENCES - 1) :]
+    return tuple(found)
+
+
+def read_date(value: str) -> datetime | None:
+    """A Date field as aware UTC; None for one nobody can read or that lies outside 1970 to 2199.
+
+    A missing zone is read as UTC. Time of reception decides everything; this is what the sender's clock said.
+    """
+    try:
+        parsed = parsedate_tz(value[:200])
+        if parsed is None:
+            iso = re.search(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:?\d\d)?", value[:200])
+            moment = datetime.fromisoformat(iso[0]) if iso else None
+            if moment is None:
+                return None
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        else:
+            offset = parsed[9] or 0
+            if abs(offset) > 15 * 3600:
+                offset = 0
+            moment = datetime(*parsed[:5], min(parsed[5], 59), tzinfo=timezone(timedelta(seconds=offset)))
+        moment = moment.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return moment if 1970 <= moment.year < 2200 else None
+
+
+# ------------------------------------------------------------------ parts
+
+
+@dataclass(slots=True)
+class _Content:
+    text: str = ""
+    html: str = ""
+    source: str = ""
+    unreadable: str = ""
+    attachments: list[Attachment] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+
+
+_OPAQUE = frozenset(("application/pkcs7-mime", "application/x-pkcs7-mime"))
+
+
+def _unwrap(structure: Structure) -> None:
+    """Hang the entity inside an opaque S/MIME signature below the part that carries it."""
+    index = 0
+    while index < len(structure.parts):
+        part = structure.parts[index]
+        kind = part.parameters.get("smime-type", "").lower()
+        if part.type in _OPAQUE and not kind.startswith(("enveloped", "authenveloped", "certs", "compressed")):
+            inner = smime.unwrap_signed(part.content()) if part.depth < MAX_DEPTH else None
+            if inner:
+                part.is_container = True
+                part.type = "multipart/signed"
+                split_parts(inner, split_fields(inner, 0, len(inner), 200), structure, index, part.depth + 1)
+                structure.defects.append("an opaque signature was unwrapped, not verified")
+        index += 1
+
+
+def _read_parts(structure: Structure) -> _Content:
+    parts = structure.parts
+    content = _Content()
+    texts: dict[int, str] = {}
+    blank = set()
+    for index, part in enumerate(parts):
+        alternative = part.parent >= 0 and parts[part.parent].type == "multipart/alternative"
+        if part.type == "text/plain" and alternative and part.disposition != "attachment":
+            texts[index] = _read_text(part, content.defects)
+            if not texts[index].strip():
+                blank.add(index)
+    view = choose_views(parts, blank)
+    pieces: list[str] = []
+    sources: list[str] = []
+    for index in view.plain:
+        text = texts[index] if index in texts else _read_text(parts[index], content.defects)
+        if parts[index].type == "text/html":
+            text = html_to_text(text)
+        if text.strip():
+            pieces.append(text)
+            sources.append(_SOURCES.get(parts[index].type, "plain"))
+    content.text = pieces[0] if len(pieces) == 1 else "\n\n".join(piece.rstrip("\n") for piece in pieces)
+    content.source = sources[0] if sources else ""
+    pages = [index for index in view.html if parts[index].type == "text/html"]
+    if pages:
+        content.html = _read_text(parts[pages[0]], content.defects)
+    _read_attachments(parts, view.rest, set(view.plain), content)
+    _note_encryption(parts, content)
+    if len(content.text) > MAX_TEXT:
+        content.text = content.text[:MAX_TEXT]
+        content.unreadable = f"The text is very long: it {_ORIGINAL}."
+    return content
+
+
+_SOURCES = {"text/html": "html", "text/calendar": "calendar"}
+
+
+def _read_text(part: Part, defects: list[str]) -> str:
+    """Text of a leaf: charset undone, lines joined where the sender only wrapped them. HTML comes back as HTML."""
+    text, defect = charset.decode(part.content(), part.parameters.get("charset", ""), part.type == "text/html")
+    if defect:
+        defects.append(defect)
+    text = tidy_lines(text)
+    if part.type == "text/calendar":
+        return summarise_calendar(text)
+    if part.type in ("text/enriched", "text/richtext"):
+        return enriched_to_text(text)
+    if part.type == "text/plain" and part.parameters.get("format", "").lower() == "flowed":
+        return unflow(text, part.parameters.get("delsp", "").lower() == "yes")
+    return text
+
+
+def _read_attachments(parts: list[Part], rest: list[int], shown: set[int], content: _Content) -> None:
+    listed = sorted({*rest, *(i for i in shown if _also_listed(parts[i]))})
+    for index in listed:
+        part = parts[index]
+        data = part.content()
+        name = part.filename()
+        kind = part.type
+        if part.main == "message" and _depth_of_mail(data) > MAX_DEPTH:
+            content.unreadable = f"The mail holds mails nested more than {MAX_DEPTH} deep: it {_ORIGINAL}."
+        content.attachments.append(_attachment(part, name, kind, data, parts))
+        if is_tnef(kind, name, data):
+            _read_tnef(data, content)
+    for part in parts:
+        start, end = part.epilogue
+        if end - start < 10_000_000 and re.search(rb"\w", part.data[start:end]):
+            # Some list software and some senders put text where no reader looks.
+            data = part.data[start:end].strip(b"\r\n")
+            content.attachments.append(make_attachment("after-the-last-part.txt", "text/plain", data))
+            content.defects.append("text stands after the last part")
+
+
+def _also_listed(part: Part) -> bool:
+    """Shown and still worth fetching: an invitation, a text type we only guess how to read."""
+    return part.type not in ("text/plain", "text/html", "text/enriched", "text/richtext")
+
+
+def _attachment(part: Part, name: str, kind: str, data: bytes, parts: list[Part]) -> Attachment:
+    content_id = part.content_id()
+    subject = ""
+    if not name.strip() and kind == "message/rfc822":
+        subject = decode_value(split_fields(data, 0, min(len(data), 65536), 100).first("subject"))
+    related = part.parent >= 0 and parts[part.parent].type == "multipart/related"
+    inline = part.disposition == "inline" or (part.disposition != "attachment" and related and bool(content_id))
+    clean = clean_filename(name) if name.strip() else make_filename(kind, subject)
+    return make_attachment(clean, kind, data, inline, content_id)
+
+
+def make_attachment(name: str, type_: str, data: bytes, inline: bool = False, content_id: str = "") -> Attachment:
+    """An attachment of these bytes under a name that is already clean."""
+    return Attachment(
+        name=name,
+        type=type_,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        inline=inline,
+        content_id=content_id,
+        content=data,
+    )
+
+
+def _read_tnef(data: bytes, content: _Content) -> None:
+    found = unpack_tnef(data)
+    if found.defect:
+        content.defects.append(found.defect)
+    for name, inner in found.files:
+        clean = clean_filename(name) if name.strip() else "attachment"
+        content.attachments.append(make_attachment(clean, "application/octet-stream", inner))
+    if not content.text.strip():
+        text = tidy_lines(found.text) if found.text.strip() else html_to_text(found.html)
+        if text.strip():
+            content.text = text
+            content.source = "plain" if found.text.strip() else "html"
+    if not content.html and found.html:
+        content.html = found.html
+
+
+def _depth_of_mail(data: bytes) -> int:
+    """How deep mails are attached to mails: follows the first header of each, without opening anything."""
+    depth, position = 0, 0
+    while depth <= MAX_DEPTH:
+        header = split_fields(data, position, min(len(data), position + 4096), 100)
+        if not header.first("content-type").lower().startswith(b"message/rfc822"):
+            break
+        depth += 1
+        position = header.body_start
+    return depth
+
+
+def _note_encryption(parts: list[Part], content: _Content) -> None:
+    for part in parts:
+        opaque = part.type in _OPAQUE and not part.is_container
+        if part.type == "multipart/encrypted" or (
+            opaque and part.parameters.get("smime-type", "").lower() not in ("certs-only", "compressed-data")
+        ):
+            content.unreadable = "The mail is encrypted: only the recipient's own program can open it."
+            return
+    if content.text.lstrip().startswith("-----BEGIN PGP MESSAGE-----"):
+        content.unreadable = "The mail is encrypted: only the recipient's own program can open it."
