@@ -367,6 +367,7 @@ class EventFact:
     answers: int = 0  # event this one answers; 0 none
     attachments: tuple[str, ...] = ()
     journal: int = 0  # row of the mail it came from; 0 none
+    data: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -508,6 +509,11 @@ class TicketChange:
     subject: str | None = None
     customer: int | None = None
     snoozed_until: datetime | None = None
+    inbox: str | None = None
+    priority: str | None = None
+    tags: tuple[str, ...] | None = None
+    watchers: tuple[int, ...] | None = None
+    merged_into: int | None = None
     add_participants: tuple[int, ...] = ()
     remove_participants: tuple[int, ...] = ()
 

@@ -1,1 +1,86 @@
-"""Room."""
+"""The operator's commands. One module a group, loaded only when it is asked for, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from gateway import __version__
+from gateway.cli.exits import CONFIG, INTERRUPTED, IOERR, OK, SOFTWARE, TEMPFAIL, USAGE
+
+COMMANDS = {
+    # command       module       what the overview says
+    "demo": ("demo", "play the whole thing here: no root, no mail server, nothing outside one folder"),
+    "init": ("setup", "ask five questions and write a configuration"),
+    "check-config": ("setup", "say what is wrong with the configuration: file, line, key"),
+    "serve": ("serving", "run the gateway in the foreground"),
+    "tickets": ("tickets", "list tickets"),
+    "show": ("tickets", "show one ticket, or one mail of it as it arrived"),
+    "held": ("held", "mail that waits for a person: list, show, release, discard"),
+    "queue": ("queue", "outgoing mail: list, show, retry, drop"),
+    "explain": ("explain", "why a mail went where it went: a stored one, or a file as if it arrived now"),
+    "examine": ("examine", "what mails say, without database or daemon"),
+    "inject": ("inject", "hand one mail to the running gateway (pipe delivery)"),
+    "db": ("setup", "check or migrate the database"),
+    "version": ("setup", "print the version"),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ticketgate",
+        description="Email-to-ticket gateway: turns a plain shared inbox into owned, threaded tickets.",
+        epilog="Start here:  ticketgate demo",
+    )
+    parser.add_argument("--version", action="version", version=f"ticketgate {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, (_, summary) in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns a sysexits code (ops.md 14)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] not in COMMANDS:
+        parser = _parser()
+        if not words:
+            parser.print_help()
+            return USAGE
+        parser.parse_args(words[:1])  # --help, --version, or an error that names the commands
+        return USAGE
+    module = importlib.import_module(f"gateway.cli.{COMMANDS[words[0]][0]}")
+    return _run(module, words)
+
+
+def _run(module: object, words: list[str]) -> int:
+    from gateway.configure import ConfigurationError
+    from gateway.errors import TemporaryError, TicketgateError
+
+    try:
+        code: int = module.run(words[0], words[1:])  # type: ignore[attr-defined]
+    except ConfigurationError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)
+        count = len(error.mistakes)
+        print(f"{count} error{'s' if count > 1 else ''}", file=sys.stderr)
+        return CONFIG
+    except TemporaryError as error:
+        print(f"ticketgate: {error.cause or error}", file=sys.stderr)
+        return TEMPFAIL
+    except TicketgateError as error:
+        print(f"ticketgate: {error.cause or error}", file=sys.stderr)
+        return SOFTWARE
+    except BrokenPipeError:
+        # `ticketgate tickets | head`: the reader has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        print(f"ticketgate: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        return IOERR
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code

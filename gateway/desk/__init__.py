@@ -1,1 +1,1 @@
-"""Room."""
+"""What a support desk does: rules over values. No I/O, no clock, no chance."""

@@ -1,0 +1,39 @@
+# ticketgate: two commands do everything on a fresh Debian machine:
+#   make demo   sets up and plays the main job on embedded SQLite; no root, no mail server
+#   make test   sets up, installs real Postfix, Dovecot and PostgreSQL when root and absent, runs all tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check fast servers bench clean
+
+$(READY): config/requirements.txt setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	$(PYTHON) -m venv $(VENV) || { echo 'apt-get install python3-venv is needed'; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r config/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(READY)
+	$(BIN)/ticketgate demo --tour
+
+servers:
+	sh tests/support/install-servers
+
+test: $(READY) servers check
+	$(BIN)/python -m pytest -n 4 --dist worksteal tests
+
+# Everything a change must pass before it is shown to anybody, in under a minute.
+check: $(READY)
+	$(BIN)/ruff format --check gateway tests bench
+	$(BIN)/ruff check gateway tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -n 2 -m 'not slow and not postfix and not dovecot and not postgresql and not system' tests/rules tests/store tests/corpus
+
+bench: $(READY)
+	$(BIN)/python -m bench.throughput
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

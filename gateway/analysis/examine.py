@@ -1,0 +1,97 @@
+"""One mail's bytes -> Findings: every reader of this room, in order. Pure; runs inside the cage.
+
+A reader that fails unexpectedly costs its own part of the findings and leaves a defect, never the mail: whatever
+could not be read is said, and nothing is invented in its place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from gateway.analysis.authenticate import AuthenticationRules, authenticate
+from gateway.analysis.forwards import find_forward
+from gateway.analysis.origin import find_origin
+from gateway.analysis.parse import parse
+from gateway.analysis.quotes import split_body
+from gateway.analysis.reports import read_reports
+from gateway.model import (
+    AuthenticationResults,
+    Body,
+    DeliveryReport,
+    Envelope,
+    Findings,
+    Forwarded,
+    Message,
+    Origin,
+    Records,
+)
+
+T = TypeVar("T")
+
+_REPORTING = {Origin.DELIVERY_REPORT, Origin.FEEDBACK_REPORT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the readers must know of this installation: no secret, so it may enter the cage."""
+
+    authentication: AuthenticationRules
+    own_addresses: frozenset[str] = frozenset()  # folded inbox addresses
+    id_domain: str = ""
+
+
+def examine(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> Findings:
+    """Everything one mail says. Never raises. ``Findings.needs`` lists DNS records that authentication still lacks."""
+    # CPU time of this reading, for the operator; no rule looks at it.
+    began = time.perf_counter()
+    defects: list[str] = []
+
+    def attempt(what: str, read: Callable[[], T], otherwise: T) -> T:
+        try:
+            return read()
+        except Exception as error:  # noqa: BLE001  a hostile mail must not decide what else is read
+            defects.append(f"{what} could not be read: {type(error).__name__}")
+            return otherwise
+
+    message = attempt("message", lambda: parse(raw), Message(unreadable="the mail could not be read"))
+    origin = attempt(
+        "origin", lambda: find_origin(message, envelope, rules.own_addresses, rules.id_domain), Origin.PERSON
+    )
+    body = attempt("text", lambda: split_body(message), Body(new=message.text, source="none"))
+    no_forward: Forwarded | None = None
+    forwarded = attempt("forward", lambda: find_forward(message, body), no_forward)
+    no_reports: tuple[DeliveryReport, ...] = ()
+    reports = attempt("report", lambda: read_reports(raw, message), no_reports) if origin in _REPORTING else no_reports
+    unproven = (AuthenticationResults(why="the signatures could not be checked"), ())
+    authentication, needs = attempt(
+        "authentication", lambda: authenticate(raw, envelope, records, rules.authentication), unproven
+    )
+    if defects:
+        message = replace(message, defects=(*message.defects, *defects))
+    return Findings(
+        message=message,
+        origin=origin,
+        body=body,
+        forwarded=forwarded,
+        reports=reports,
+        authentication=authentication,
+        needs=tuple(needs),
+        elapsed_ms=round((time.perf_counter() - began) * 1000, 3),
+    )
+
+
+def examine_authentication(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> Findings:
+    """Only the authentication, once more, with more records: the rest of the findings does not depend on DNS."""
+    began = time.perf_counter()
+    try:
+        authentication, needs = authenticate(raw, envelope, records, rules.authentication)
+    except Exception as error:  # noqa: BLE001
+        authentication, needs = (
+            AuthenticationResults(why=f"the signatures could not be checked: {type(error).__name__}"),
+            (),
+        )
+    elapsed = round((time.perf_counter() - began) * 1000, 3)
+    return Findings(authentication=authentication, needs=tuple(needs), elapsed_ms=elapsed)

@@ -1,0 +1,66 @@
+"""ticketgate held: mail that waits for a person."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from gateway.cli.exits import NOUSER, OK
+from gateway.cli.opening import add_config, opened, read_settings
+from gateway.cli.table import print_table, when
+from gateway.model import Instruction
+from gateway.store import journal
+
+_QUARANTINE = ("loop", "flood", "blocked")
+
+
+def run(command: str, arguments: Sequence[str]) -> int:
+    """List held mail with its reason, show one as it arrived, let it go on, or discard it."""
+    parser = argparse.ArgumentParser(prog="ticketgate held", description=__doc__)
+    add_config(parser)
+    parser.add_argument("deed", nargs="?", default="list", choices=["list", "show", "release", "discard"])
+    parser.add_argument("row", nargs="?", type=int, help="the number in the first column of the list")
+    parser.add_argument("--class", dest="kind", choices=["all", "held", "quarantine"], default="all")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.deed != "list" and options.row is None:
+        parser.error(f"which one? ticketgate held {options.deed} NUMBER")
+    settings = read_settings(options, secrets=False)
+    with opened(settings) as tx:
+        if options.deed == "list":
+            _list(tx, options)
+            return OK
+        rows = [r for r in journal.find(tx, row_id=options.row) if str(r.state) == "held"]
+        if not rows:
+            print(f"ticketgate: row {options.row} is not held", file=sys.stderr)
+            return NOUSER
+        row = rows[0]
+        if options.deed == "show":
+            sys.stdout.buffer.write(journal.load_raw(tx, row.sha256) or b"")
+        elif options.deed == "release":
+            instruction = Instruction(act="admit", by=0, ticket=row.ticket, event=row.event)
+            journal.release(tx, row.id, datetime.now(UTC), instruction)
+            print(f"row {row.id} is processed again and filed; the history says that an operator released it")
+        else:
+            journal.discard(tx, row.id, "discarded by an operator")
+            print(f"row {row.id} is closed without effect; its bytes stay")
+    return OK
+
+
+def _list(tx: object, options: argparse.Namespace) -> None:
+    rows = [
+        {
+            "row": row.id,
+            "received": when(row.envelope.received_at),
+            "reason": row.reason,
+            "author": row.author or "nobody",
+            "ticket": row.ticket or "",
+            "to": row.envelope.recipient,
+            "message_id": row.message_id,
+        }
+        for row in journal.list_held(tx)  # type: ignore[arg-type]
+        if options.kind == "all" or (row.reason in _QUARANTINE) == (options.kind == "quarantine")
+    ]
+    print_table(rows, ["row", "received", "reason", "author", "ticket", "to"], stretch="author", as_json=options.json)

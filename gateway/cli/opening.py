@@ -1,0 +1,36 @@
+"""Opening what a command works on: the configuration and the database it names."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from gateway.configure import find_path, load
+from gateway.settings import Settings
+from gateway.store.database import Database
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The option every command has."""
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", help="default: $TICKETGATE_CONFIG or /etc/ticketgate/ticketgate.toml"
+    )
+
+
+def read_settings(options: argparse.Namespace, *, secrets: bool = True) -> Settings:
+    return load(find_path(options.config), secrets=secrets)
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Connection]:
+    """A transaction on the database of a configuration; the daemon may be running beside it."""
+    database = Database(settings.storage.url)
+    try:
+        database.check()
+        with database.begin() as tx:
+            yield tx
+    finally:
+        database.close()

@@ -1,0 +1,65 @@
+"""ticketgate queue: outgoing mail."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from gateway.cli.exits import NOUSER, OK
+from gateway.cli.opening import add_config, opened, read_settings
+from gateway.cli.table import print_table, when
+from gateway.store import deliveries
+
+
+def run(command: str, arguments: Sequence[str]) -> int:
+    """List what is not delivered yet, show one mail as frozen, hold, release, try now, or drop with a reason."""
+    parser = argparse.ArgumentParser(prog="ticketgate queue", description=__doc__)
+    add_config(parser)
+    parser.add_argument("deed", nargs="?", default="list", choices=["list", "show", "retry", "hold", "release", "drop"])
+    parser.add_argument(
+        "number", nargs="?", type=int, help="first column of the list; left out: all (retry, hold, release)"
+    )
+    parser.add_argument("--reason", default="", help="drop: why, for the history")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.deed == "drop" and (options.number is None or not options.reason):
+        parser.error("ticketgate queue drop NUMBER --reason WHY")
+    settings = read_settings(options, secrets=False)
+    now = datetime.now(UTC)
+    with opened(settings) as tx:
+        if options.deed == "list":
+            rows = [
+                {
+                    "mail": row.id,
+                    "state": str(row.state),
+                    "to": row.recipient,
+                    "kind": row.kind,
+                    "ticket": row.ticket,
+                    "due": when(row.due_at),
+                    "reply": row.reply,
+                }
+                for row in deliveries.list_outbox(tx)
+            ]
+            print_table(
+                rows, ["mail", "state", "to", "kind", "ticket", "due", "reply"], stretch="reply", as_json=options.json
+            )
+            return OK
+        if options.deed == "show":
+            content = deliveries.load_content(tx, options.number or 0)
+            if content is None:
+                print(f"ticketgate: there is no mail {options.number} in the outbox", file=sys.stderr)
+                return NOUSER
+            sys.stdout.buffer.write(content)
+            return OK
+        if options.deed == "drop":
+            count = deliveries.drop(tx, options.number, options.reason, now)
+        elif options.deed == "hold":
+            count = deliveries.hold(tx, options.number, now)
+        elif options.deed == "release":
+            count = deliveries.release(tx, options.number, now)
+        else:
+            count = deliveries.retry_now(tx, options.number, now)
+    print(f"{count} mail{'' if count == 1 else 's'}")
+    return OK if count or options.number is None else NOUSER

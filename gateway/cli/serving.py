@@ -1,0 +1,41 @@
+"""ticketgate serve: the gateway in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.cli.exits import NOPERM, OK, UNAVAILABLE
+from gateway.cli.opening import add_config
+from gateway.configure import find_path, load
+from gateway.daemon import AlreadyRunningError, Daemon
+
+
+def run(command: str, arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM. SIGHUP reloads. Exit 78 on a bad configuration, 69 when another daemon has the database."""
+    parser = argparse.ArgumentParser(prog="ticketgate serve", description=__doc__)
+    add_config(parser)
+    path = find_path(parser.parse_args(arguments).config)
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        return uvloop.run(_serve(path))
+    return asyncio.run(_serve(path))
+
+
+async def _serve(path: Path) -> int:
+    daemon = Daemon(load(path), lambda: load(path))
+    try:
+        await daemon.start()
+    except AlreadyRunningError as error:
+        print(f"ticketgate: {error}", file=sys.stderr)
+        return UNAVAILABLE
+    except PermissionError as error:
+        print(f"ticketgate: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return NOPERM
+    await daemon.run()
+    return OK

@@ -1,0 +1,108 @@
+"""ticketgate tickets, ticketgate show: what the desk has."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.cli.exits import NOUSER, OK
+from gateway.cli.opening import add_config, opened, read_settings
+from gateway.cli.table import print_table, when
+from gateway.model import EventFact, TicketFacts
+from gateway.store import journal, tickets
+
+
+def run(command: str, arguments: Sequence[str]) -> int:
+    """List tickets, or show one."""
+    return _list(arguments) if command == "tickets" else _show(arguments)
+
+
+def _list(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="ticketgate tickets", description="List tickets, newest last.")
+    add_config(parser)
+    parser.add_argument("--state", help="new, open, waiting, snoozed, closed, spam; default: all but closed and spam")
+    parser.add_argument("--all", action="store_true", help="closed ones and spam too")
+    parser.add_argument("--owner", help="handle of an agent, or none")
+    parser.add_argument("--inbox")
+    parser.add_argument("--json", action="store_true", help="one object a line")
+    options = parser.parse_args(arguments)
+    settings = read_settings(options, secrets=False)
+    with opened(settings) as tx:
+        found = tickets.list_tickets(tx, state=options.state, owner=options.owner, inbox=options.inbox)
+    rows = [
+        {
+            "ticket": ticket.number,
+            "state": str(ticket.state),
+            "owner": (ticket.owner.agent or ticket.owner.address) if ticket.owner else "",
+            "customer": ticket.customer.address if ticket.customer else "",
+            "subject": ticket.subject or "(no subject)",
+            "opened": when(ticket.created_at),
+            "inbox": ticket.inbox,
+        }
+        for ticket in found
+        if options.all or options.state or str(ticket.state) not in ("closed", "spam")
+    ]
+    columns = ["ticket", "state", "owner", "customer", "subject", "opened"]
+    print_table(rows, columns, stretch="subject", as_json=options.json)
+    return OK
+
+
+def _show(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="ticketgate show", description="Show one ticket, or a mail as it arrived.")
+    add_config(parser)
+    parser.add_argument("number", type=int, metavar="TICKET")
+    parser.add_argument("--raw", type=int, metavar="EVENT", help="the mail of this event, exactly as received")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    settings = read_settings(options, secrets=False)
+    with opened(settings) as tx:
+        ticket = tickets.load_ticket(tx, options.number)
+        if ticket is None:
+            print(f"ticketgate: there is no ticket {options.number}", file=sys.stderr)
+            return NOUSER
+        if options.raw:
+            rows = journal.find(tx, ticket=options.number, event=options.raw)
+            raw = journal.load_raw(tx, rows[0].sha256) if rows else None
+            if raw is None:
+                print(f"ticketgate: event {options.raw} of ticket {options.number} is not a mail", file=sys.stderr)
+                return NOUSER
+            sys.stdout.buffer.write(raw)
+            return OK
+    if options.json:
+        print(json.dumps(msgspec.to_builtins(ticket), ensure_ascii=False, default=str))
+    else:
+        _print(ticket)
+    return OK
+
+
+def _print(ticket: TicketFacts) -> None:
+    owner = (ticket.owner.agent or ticket.owner.address) if ticket.owner else "nobody"
+    print(f"#{ticket.number}  {ticket.subject or '(no subject)'}")
+    print(f"state {ticket.state}   owner {owner}   inbox {ticket.inbox}   opened {when(ticket.created_at)}")
+    print("with  " + ", ".join(f"{p.name} <{p.address}>" if p.name else p.address for p in ticket.participants))
+    people = {p.party: p for p in ticket.participants}
+    if ticket.owner:
+        people[ticket.owner.party] = ticket.owner
+    for event in ticket.events:
+        _print_event(event, people.get(event.party))
+    for held in ticket.held:
+        if not held.resolution:
+            print(f"\nheld  event {held.event} waits for a decision: {held.reason}")
+
+
+def _print_event(event: EventFact, person: object) -> None:
+    who = (
+        getattr(person, "agent", "")
+        or getattr(person, "address", "")
+        or (f"party {event.party}" if event.party else "")
+    )
+    marks = "  ".join(m for m in (who, event.reason, "public" if event.public else "") if m)
+    print(f"\n{event.number:>4}  {when(event.at)}  {event.kind}  {marks}".rstrip())
+    for line in event.text.rstrip("\n").split("\n") if event.text.strip() else ():
+        print(f"      | {line}")
+    for name in event.attachments:
+        print(f"      [{name}]")

@@ -1,0 +1,277 @@
+"""Composition root: build everything once, start edges and workers, stop in order.
+
+Start: settings, database, cage, workers, and the edges last, so that nothing is accepted before it can be stored.
+Stop: the edges first, then the mail in hand, then the rest: whatever is left is in the database and goes on next time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway import maillog, metrics
+from gateway.address import domain_of, fold_address
+from gateway.analysis.authenticate import rules_of
+from gateway.analysis.cage import Cage
+from gateway.analysis.examine import Rules
+from gateway.configure import ConfigurationError, read_secret
+from gateway.errors import TemporaryError
+from gateway.ingest.imap import MailboxReader
+from gateway.ingest.intake import lmtp_rules, smtp_rules
+from gateway.ingest.listen import Listener, open_sockets
+from gateway.mailbox_state import StoredMailbox
+from gateway.model import Plan
+from gateway.outbound.transport import Transport
+from gateway.receive import Receiver
+from gateway.resolver import Resolver
+from gateway.schedule import Job, start_schedule
+from gateway.settings import Settings
+from gateway.store import deliveries, journal, tickets
+from gateway.store.database import Database
+from gateway.workers import Intake, Outbox, Reminders, Worker, clock
+
+STOP_SECONDS = 60.0
+"""How long sessions inside DATA and mails in hand may take at the end (TimeoutStopSec is longer)."""
+_STALE_SECONDS = 50.0
+
+
+class AlreadyRunningError(Exception):
+    """Another daemon has this database."""
+
+
+class Daemon:
+    """One gateway. ``await start()``, then ``await run()`` until SIGTERM."""
+
+    def __init__(self, settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
+        self.settings = settings
+        self._reload = reload
+        self._host = f"{socket.gethostname()}:{os.getpid()}"
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._mailboxes: list[MailboxReader] = []
+        self._listeners: list[Listener] = []
+        self._lock: int | None = None
+
+    # -------------------------------------------------------------- start
+
+    async def start(self) -> None:
+        """Everything up. Raises ConfigurationError, AlreadyRunningError, TemporaryError, OSError."""
+        settings = self.settings
+        maillog.configure(settings.log)
+        if settings.metrics.listen or settings.metrics.textfile:
+            metrics.enable()
+        self.database = Database(settings.storage.url)
+        self._take_lock()
+        await asyncio.to_thread(self._prepare_database)
+        self.cage = Cage(settings.cage, self._rules())
+        await self.cage.start()
+        self.resolver = Resolver(settings.authentication.resolver)
+        self.transport = Transport(settings.send, _password(settings))
+        self.receiver = Receiver(self.database, max_size=_largest(settings), received=self._received)
+        self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, self._host)
+        self.outbox = Outbox(self.database, self.transport, lambda: self.settings, self._host)
+        self.reminders = Reminders(self.database, lambda: self.settings, self._host)
+        self.intake.after = self.reminders.after = self._planned
+        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker):
+            self._tasks.append(asyncio.create_task(worker.run(), name=worker.name))
+        self._schedule = start_schedule(self._jobs())
+        await self._open_edges()
+        _notify("READY=1", f"STATUS={len(settings.inbox)} inboxes, {len(settings.agents)} agents")
+        maillog.started("ticketgate", settings.storage.url.partition("@")[2] or settings.storage.url)
+
+    def _take_lock(self) -> None:
+        """One daemon on a SQLite file; PostgreSQL hosts share by leases."""
+        path = self.database.sqlite_file
+        if path is None:
+            return
+        self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyRunningError(f"another ticketgate is running on {path}") from error
+
+    def _prepare_database(self) -> None:
+        self.database.migrate()
+        self.database.check()
+        with self.database.begin() as tx:
+            tickets.ensure_agents(tx, self.settings)
+            if self.database.is_sqlite:
+                # Nobody else can hold a lease on this file: what a crash left claimed is ours again at once.
+                journal.expire_leases(tx, clock())
+                deliveries.expire_leases(tx, clock())
+
+    def _rules(self) -> Rules:
+        return Rules(
+            authentication=rules_of(self.settings),
+            own_addresses=frozenset(a for inbox in self.settings.inbox.values() for a in inbox.addresses()),
+            id_domain=self.settings.id_domain,
+        )
+
+    async def _open_edges(self) -> None:
+        receive, settings = self.settings.receive, self.settings
+        name = socket.gethostname()
+        if receive.lmtp is not None and receive.lmtp.listen:
+            lmtp = Listener(lmtp_rules(receive.lmtp, name), **self._edge())
+            await lmtp.start(open_sockets(receive.lmtp.listen, "lmtp"))
+            self._listeners.append(lmtp)
+        if receive.smtp is not None and receive.smtp.listen:
+            tls = _server_tls(receive.smtp.tls_certificate, receive.smtp.tls_key)
+            smtp = Listener(smtp_rules(receive.smtp, name, tls), **self._edge())
+            await smtp.start(open_sockets(receive.smtp.listen, "smtp"))
+            self._listeners.append(smtp)
+        for mailbox in receive.imap.values():
+            if not mailbox.enabled:
+                continue
+            reader = MailboxReader(
+                mailbox,
+                settings.inbox[mailbox.inbox].address,
+                self.receiver.receive,
+                StoredMailbox(self.database, mailbox.handle),
+                password=read_secret(mailbox.secret),
+                report=maillog.mailbox_trouble,
+                now=clock,
+            )
+            self._mailboxes.append(reader)
+            self._tasks.append(asyncio.create_task(reader.run(self._stop), name=f"imap {mailbox.handle}"))
+
+    def _edge(self) -> dict[str, Callable[..., object]]:
+        return {
+            "receive": self.receiver.receive,
+            "find_inbox": lambda recipient: self.settings.find_inbox(recipient),
+            "is_our_domain": self._is_our_domain,
+            "has_space": self._has_space,
+        }
+
+    def _is_our_domain(self, domain: str) -> bool:
+        domains = {domain_of(a) for inbox in self.settings.inbox.values() for a in inbox.addresses()}
+        domains |= {inbox.reply_domain.lower() for inbox in self.settings.inbox.values() if inbox.reply_domain}
+        return fold_address(domain) in domains
+
+    def _has_space(self) -> bool:
+        path = self.database.sqlite_file
+        return path is None or shutil.disk_usage(path.parent).free > self.settings.storage.free_space
+
+    # -------------------------------------------------------------- run
+
+    def _received(self) -> None:
+        self.intake.worker.wake()
+
+    def _planned(self, plan: Plan) -> None:
+        if plan.notices:
+            self.outbox.worker.wake()
+        if plan.releases:
+            self.intake.worker.wake()
+
+    def _jobs(self) -> list[Job]:
+        jobs = [
+            Job("intake", 5, self.intake.worker.wake),
+            Job("outbox", 2, self.outbox.worker.wake),
+            Job("reminders", 10, self.reminders.worker.wake),
+            Job("watchdog", 10, self._watchdog),
+        ]
+        if self.settings.metrics.textfile:
+            jobs.append(Job("metrics", 30, lambda: metrics.write_textfile(Path(self.settings.metrics.textfile))))
+        return jobs
+
+    def _watchdog(self) -> None:
+        """Feed systemd only while every worker comes round: a hang restarts us, an outage elsewhere does not."""
+        now = time.monotonic()
+        workers: tuple[Worker, ...] = (self.intake.worker, self.outbox.worker, self.reminders.worker)
+        if self.database.broken:
+            maillog.alerted("database", self.database.broken)
+            self._stop.set()
+        elif all(now - worker.progress < _STALE_SECONDS for worker in workers):
+            _notify("WATCHDOG=1")
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT; SIGHUP reloads; a second SIGTERM ends at once."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
+        loop.add_signal_handler(signal.SIGINT, self._terminate)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        await self._stop.wait()
+        await self.stop()
+
+    def _terminate(self) -> None:
+        if self._stop.is_set():
+            os._exit(0)  # nothing is lost: what was answered is committed, the rest is in the journal
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Read the configuration again; a bad one changes nothing."""
+        if self._reload is None:
+            return
+        _notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            self.settings = self._reload()
+        except (ConfigurationError, OSError) as error:
+            maillog.alerted("reload refused, old settings stay", str(error).replace("\n", "; "))
+        else:
+            self.cage.renew_rules(self._rules())
+            self._tasks.append(asyncio.create_task(self._renew_agents()))
+            maillog.noted("reloaded")
+        _notify("READY=1")
+
+    async def _renew_agents(self) -> None:
+        with contextlib.suppress(TemporaryError):
+            await self.database.write(lambda tx: tickets.ensure_agents(tx, self.settings))
+
+    # -------------------------------------------------------------- stop
+
+    async def stop(self) -> None:
+        """Edges first, then the mail in hand, then the rest."""
+        _notify("STOPPING=1")
+        self._stop.set()
+        for listener in self._listeners:
+            await listener.stop(STOP_SECONDS / 2)
+        self._schedule.shutdown(wait=False)
+        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker):
+            worker.stop()
+        _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS / 2)
+        for task in late:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.intake.drain(), 10)
+        await self.cage.close()
+        await self.transport.close()
+        await asyncio.to_thread(self.database.close)
+        maillog.stopped("ticketgate")
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def _password(settings: Settings) -> str:
+    return read_secret(settings.send.secret) if settings.send.auth != "none" else ""
+
+
+def _largest(settings: Settings) -> int:
+    receive = settings.receive
+    sizes = [edge.max_size for edge in (receive.lmtp, receive.smtp, *receive.imap.values()) if edge is not None]
+    return max(sizes, default=25 * 1024 * 1024)
+
+
+def _server_tls(certificate: str, key: str) -> ssl.SSLContext | None:
+    if not certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key.removeprefix("file:") or None)
+    return context
+
+
+def _notify(*lines: str) -> None:
+    """Tell systemd (sd_notify(3)); nothing happens outside systemd."""
+    place = os.environ.get("NOTIFY_SOCKET", "")
+    if not place:
+        return
+    address = "\0" + place[1:] if place.startswith("@") else place
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, contextlib.suppress(OSError):
+        channel.sendto("\n".join(lines).encode(), address)

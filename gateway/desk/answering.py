@@ -1,0 +1,314 @@
+"""An agent's mail: who may, what is sent, what is held (mail.md 9.2, 12; security.md 5.2).
+
+The agent's proof was judged by the policy table. Here the second half is demanded: a token for this agent, this ticket
+and this purpose. Whatever cannot be understood sends nothing and loses nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.desk import assignment, filing
+from gateway.desk.case import Case
+from gateway.desk.deeds import carry_out, check_orders
+from gateway.desk.draft import Draft
+from gateway.desk.holding import hold_answer
+from gateway.model import Command, EventFact, HeldFact, Instruction, Orders, Person, Plan, State, TicketChange
+
+
+def plan_agent(case: Case) -> Plan:
+    """The mail of a proven agent."""
+    if case.match.ground == "none" or not case.match.ticket:
+        return _without_ticket(case)
+    if not case.own_token:
+        reason = "agent-token" if case.token_agent else "no-token"
+        return hold_answer(case, reason)
+    if case.match.kind == "h":
+        return _about_held(case)
+    if case.match.kind == "d":
+        return hold_answer(case, "no-customer") if not _only_help(case) else _just_orders(case)
+    return _about_ticket(case)
+
+
+def plan_released(case: Case) -> Plan:
+    """A held mail that a person let go: what its instruction says, with the words of the mail itself."""
+    instruction = case.mail.instruction
+    assert instruction is not None
+    if case.ticket is None:
+        return filing.plan_new(case)
+    if instruction.act == "admit":
+        return filing.plan_filed(case)
+    text = instruction.text if instruction.text is not None else _held_text(case, instruction.event)
+    author = _author_of_held(case, instruction)
+    if instruction.act == "note":
+        return _note(Draft(case, reason="released"), case, text, author).plan("note")
+    draft = Draft(case, reason="released")
+    _answer(draft, case, text, author, close=instruction.close)
+    return draft.plan("answer")
+
+
+# ------------------------------------------------------------------ replies to what we sent about a ticket
+
+
+def _about_ticket(case: Case) -> Plan:
+    trouble = _trouble(case)
+    if trouble is not None:
+        return trouble
+    orders, person = case.orders, case.agent_person
+    assert person is not None
+    internal = orders.internal or (case.match.kind == "n" and not _has(orders, "send"))
+    if not orders.text.strip() or orders.bare:
+        return _just_orders(case)
+    if not internal and not _has(orders, "assign", "release", "spam"):
+        rival = _collision(case, person)
+        if rival is not None:
+            return hold_answer(case, "collision", other=rival.number)
+    draft = Draft(case)
+    if internal or _has(orders, "spam"):
+        _note(draft, case, orders.text, person)
+    else:
+        _answer(draft, case, orders.text, person, close=_has(orders, "close"))
+    carry_out(draft, case, person, quiet=True)
+    return draft.plan("note" if internal else "answer")
+
+
+def _trouble(case: Case) -> Plan | None:
+    """Why this mail must be held and its author asked; None when everything in it was understood."""
+    if case.orders.held:
+        return hold_answer(case, "command")
+    problem = check_orders(case)
+    if problem is not None:
+        return hold_answer(case, problem.reason, data=problem.data)
+    if case.own.from_html and (case.orders.commands or case.orders.internal):
+        return hold_answer(case, "html-command")
+    if case.own.unclear and case.orders.text.strip() and not case.orders.internal and case.match.kind != "n":
+        return hold_answer(case, case.own.unclear)
+    return None
+
+
+def _collision(case: Case, person: Person) -> EventFact | None:
+    """A colleague's public answer to a later state than this one answers (mail.md 12.3)."""
+    assert case.ticket is not None
+    seen = _event_answered(case)
+    rivals = (e for e in case.ticket.events if e.kind == "answer" and e.public and e.number > seen)
+    return next((e for e in rivals if e.party != person.party), None)
+
+
+def _event_answered(case: Case) -> int:
+    return case.match.event
+
+
+def _answer(draft: Draft, case: Case, text: str, person: Person, *, close: bool) -> None:
+    """The agent's words to the customer: the ticket is the agent's, and waits for the customer."""
+    ticket = case.ticket
+    assert ticket is not None and ticket.customer is not None
+    last = next((e for e in reversed(ticket.events) if e.kind == "mail" and e.public), None)
+    number = draft.add_mail("answer", party=person.party, public=True, text=text, answers=_event_answered(case))
+    draft.notify(
+        "answer",
+        ticket.participants or (ticket.customer,),
+        about=number,
+        author=person,
+        text=text,
+        html=case.own.html if case.mail.instruction is None else "",
+        attachments=case.findings.message.attachments,
+        quote=last.number if last else 0,
+        in_reply_to=last.message_id if last else "",
+        public=True,
+    )
+    former = assignment.owner_of(case, ticket)
+    draft.change(TicketChange(owner=person.party, state=State.CLOSED if close else State.WAITING))
+    draft.explain(f"answer of {person.agent or person.address} relayed to {ticket.customer.address}")
+    if former is not None and former.party != person.party:
+        draft.notify("answered", [former], about=number, author=person)
+        draft.explain(f"former owner {former.agent} is told")
+    draft.clear_timers("unclaimed", "unanswered", "snooze")
+
+
+def _note(draft: Draft, case: Case, text: str, person: Person) -> Draft:
+    """Internal words: seen by staff only, told to the owner and to those who took part in the notes."""
+    ticket = case.ticket
+    assert ticket is not None
+    number = draft.add_mail("note", party=person.party, public=False, text=text, answers=_event_answered(case))
+    noted = {e.party for e in ticket.events if e.kind == "note"}
+    people = [p for p in case.facts.agents.values() if p.party in noted]
+    owner = assignment.owner_of(case, ticket)
+    told = [p for p in ([owner] if owner else []) + people + _named(case, text) if p.party != person.party]
+    draft.notify("note", told, about=number, author=person, attachments=case.findings.message.attachments)
+    draft.explain("internal note" + (f", told to {', '.join(p.agent for p in told)}" if told else ""))
+    return draft
+
+
+def _named(case: Case, text: str) -> list[Person]:
+    """Agents named as @first-name in a note."""
+    words = {w.strip("@,.:;!?()").lower() for w in text.split() if w.startswith("@")}
+    agents = [a for w in words for a in assignment.find_agents(case, w)]
+    return list(assignment.persons_of(case, agents))
+
+
+def _just_orders(case: Case) -> Plan:
+    """A mail that is only commands: done, and answered in one short mail."""
+    trouble = _trouble(case)
+    if trouble is not None:
+        return trouble
+    person = case.agent_person
+    assert person is not None
+    if not case.orders.commands:
+        return hold_answer(case, "empty")
+    draft = Draft(case)
+    draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=_event_answered(case))
+    carry_out(draft, case, person, quiet=False)
+    return draft.plan("command")
+
+
+# ------------------------------------------------------------------ replies to "this was held"
+
+
+def _about_held(case: Case) -> Plan:
+    assert case.ticket is not None
+    held = next((h for h in case.ticket.held if h.event == case.match.event), None)
+    if held is None:
+        return hold_answer(case, "nothing-held")
+    if held.resolution:
+        return hold_answer(case, "already-decided", data={"resolution": held.resolution})
+    if case.orders.held or not case.orders.commands:
+        return hold_answer(case, "command" if case.orders.held else "undecided", data={"held": str(held.event)})
+    draft, person = Draft(case), case.agent_person
+    assert person is not None
+    number = draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
+    decision = _decide(case.orders)
+    if not decision:
+        return hold_answer(case, "undecided", data={"held": str(held.event)})
+    _settle_held(draft, case, held, person, decision)
+    data = {"verb": decision, "result": _RESOLUTIONS[decision], "held": str(held.event)}
+    draft.notify("command", [person], about=number, in_reply_to=case.findings.message.message_id, data=data)
+    return draft.plan("command")
+
+
+_RESOLUTIONS = {"send": "sent", "note": "noted", "discard": "discarded"}
+
+
+def _decide(orders: Orders) -> str:
+    verbs = [c.verb for c in orders.commands]
+    return next((v for v in ("discard", "note", "send") if v in verbs), "")
+
+
+def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decision: str) -> None:
+    draft.resolve(held.event, _RESOLUTIONS[decision])
+    draft.clear_timers(f"collision-{held.event}")
+    draft.explain(f"held event {held.event}: {_RESOLUTIONS[decision]} by {person.agent}")
+    if decision == "discard":
+        return
+    own = case.orders.text.strip()
+    if decision == "note":
+        text = "\n".join(part for part in (own or held.text, _words_of(held.bad_line)) if part)
+    else:
+        text = own or held.text
+    close = any(verb == "close" for verb, _ in held.commands) or _has(case.orders, "close")
+    draft.release(
+        held.journal,
+        Instruction(
+            act=decision,
+            by=person.party,
+            ticket=held.ticket,
+            event=held.event,
+            text=text,
+            close=close and decision == "send",
+        ),
+    )
+
+
+def _words_of(bad_line: str) -> str:
+    """The bad line's own words: `#noet she is difficult` keeps "she is difficult"."""
+    return bad_line.partition(" ")[2].strip()
+
+
+def _held_text(case: Case, event: int) -> str:
+    assert case.ticket is not None
+    held = next((h for h in case.ticket.held if h.event == event), None)
+    return held.text if held else case.own.text
+
+
+def _author_of_held(case: Case, instruction: Instruction) -> Person:
+    assert case.ticket is not None
+    held = next((h for h in case.ticket.held if h.event == instruction.event), None)
+    for person in case.facts.agents.values():
+        if person.party == (held.party if held else instruction.by):
+            return person
+    return next(p for p in case.facts.agents.values() if p.party == instruction.by)
+
+
+# ------------------------------------------------------------------ no ticket is meant
+
+
+def _without_ticket(case: Case) -> Plan:
+    forwarded = case.findings.forwarded
+    if forwarded is not None:
+        return _forwarded(case)
+    return _own_matter(case)
+
+
+def _forwarded(case: Case) -> Plan:
+    """A forwarded customer mail becomes that customer's ticket; nothing is sent to the customer (mail.md 11)."""
+    forwarded, person = case.findings.forwarded, case.agent_person
+    assert forwarded is not None and case.ticket is not None and person is not None
+    draft = Draft(case, reason="forward")
+    customer = case.ticket.customer
+    number = draft.add_mail(
+        "mail",
+        party=customer.party if customer else 0,
+        public=True,
+        text=forwarded.text or case.findings.message.text,
+    )
+    if case.own.text.strip():
+        draft.add_event("note", party=person.party, text=case.own.text)
+    certain = forwarded.author is not None
+    draft.change(TicketChange(state=State.NEW))
+    draft.notify(
+        "forward",
+        [person],
+        about=number,
+        author=customer if certain else None,
+        in_reply_to=case.findings.message.message_id,
+        attachments=case.findings.message.attachments,
+        data={"certain": "yes" if certain else ""},
+    )
+    others = [p for p in assignment.offered(case) if p.party != person.party]
+    draft.notify("offer", others, about=number, author=customer, data={"forwarded_by": person.agent})
+    draft.explain(f"forward of {person.agent}: customer {customer.address if customer else 'unknown'}")
+    return draft.plan("new", opens=True)
+
+
+def _own_matter(case: Case) -> Plan:
+    """An agent writes to the inbox about something new: a ticket with the agent as contact."""
+    person = case.agent_person
+    assert person is not None
+    draft = Draft(case, reason="agent-new")
+    text = case.own.text or case.findings.message.text
+    number = draft.add_mail("mail", party=person.party, public=True, text=text)
+    draft.change(TicketChange(state=State.NEW))
+    draft.notify(
+        "forward",
+        [person],
+        about=number,
+        in_reply_to=case.findings.message.message_id,
+        data={"certain": "", "own": "yes"},
+    )
+    others = [p for p in assignment.offered(case) if p.party != person.party]
+    draft.notify("offer", others, about=number, author=person)
+    draft.explain(f"new ticket with agent {person.agent} as contact")
+    return draft.plan("new", opens=True)
+
+
+def _has(orders: Orders, *verbs: str) -> bool:
+    return any(c.verb in verbs for c in orders.commands)
+
+
+def _only_help(case: Case) -> bool:
+    return bool(case.orders.commands) and all(c.verb == "help" for c in case.orders.commands) and not case.orders.held
+
+
+def without(orders: Orders, *verbs: str) -> Orders:
+    """The orders less some verbs."""
+    kept: tuple[Command, ...] = tuple(c for c in orders.commands if c.verb not in verbs)
+    return replace(orders, commands=kept)

@@ -1,0 +1,140 @@
+"""Everything known about one mail when it is decided, gathered in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gateway.address import domain_of, fold_address
+from gateway.model import (
+    Clues,
+    Envelope,
+    Facts,
+    Findings,
+    InboundMail,
+    Mailbox,
+    Match,
+    Orders,
+    Person,
+    Proof,
+    TicketFacts,
+    Verdict,
+)
+from gateway.settings import Agent, Inbox, Settings
+
+AGENT_KINDS = frozenset("anhdx")
+"""Token kinds that are only ever issued to agents."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnText:
+    """What of a mail its author wrote: our notice, its quotes and furniture cut away (mail.md 12.1)."""
+
+    text: str = ""
+    html: str = ""
+    unclear: str = ""  # why nothing may be relayed, e.g. "cut-line"
+    from_html: bool = False  # no text/plain part: commands are not read from it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One mail, its findings, and the facts that bear on it."""
+
+    mail: InboundMail
+    findings: Findings
+    clues: Clues
+    facts: Facts
+    match: Match
+    settings: Settings
+    now: datetime
+    verdict: Verdict = field(default_factory=lambda: Verdict(outcome=""))
+    ticket: TicketFacts | None = None
+    own: OwnText = OwnText()
+    orders: Orders = Orders()
+
+    @property
+    def author(self) -> Mailbox | None:
+        """The mailbox the mail is attributed to by the strict tokeniser; None: nobody."""
+        return self.findings.authentication.author
+
+    @property
+    def proof(self) -> Proof:
+        return self.findings.authentication.proof
+
+    @property
+    def inbox(self) -> Inbox:
+        return self.settings.inbox[self.mail.envelope.inbox]
+
+    @property
+    def ticket_inbox(self) -> Inbox:
+        """The inbox the ticket lives in; the one that received the mail while there is no ticket."""
+        return self.settings.inbox.get(self.ticket.inbox, self.inbox) if self.ticket else self.inbox
+
+    @property
+    def agent(self) -> Agent | None:
+        """The enabled agent whose address the author has, proven or not."""
+        return self.settings.agents.get(self.facts.author_agent)
+
+    @property
+    def agent_person(self) -> Person | None:
+        return self.facts.agents.get(self.facts.author_agent)
+
+    @property
+    def agent_proven(self) -> bool:
+        """Proof good enough for an agent: DKIM or authenticated submission, from a domain agents may use."""
+        if self.author is None or self.proof not in (Proof.DKIM, Proof.SUBMISSION):
+            return False
+        allowed = self.settings.authentication.agent_domains
+        return not allowed or domain_of(self.author.address) in allowed
+
+    @property
+    def customer_proven(self) -> bool:
+        """Proof good enough for a customer under ``customer_proof``."""
+        if self.proof in (Proof.DKIM, Proof.SUBMISSION):
+            return True
+        return self.proof is Proof.SPF and self.settings.authentication.customer_proof != "dkim"
+
+    @property
+    def author_is_party(self) -> bool:
+        """Whether the author is the customer or a participant of the ticket that is meant."""
+        candidate = self.facts.tickets.get(self.match.ticket)
+        if candidate is None or self.author is None:
+            return False
+        address = fold_address(self.author.address)
+        return any(fold_address(person.address) == address for person in candidate.participants)
+
+    @property
+    def token_party(self) -> Person | None:
+        """The person the deciding clue was issued to."""
+        return self.facts.persons.get(self.match.party)
+
+    @property
+    def token_agent(self) -> str:
+        """Handle of the agent the deciding clue was issued to; "" when it was not issued to one."""
+        for handle, person in self.facts.agents.items():
+            if self.match.party and person.party == self.match.party:
+                return handle
+        return ""
+
+    @property
+    def own_token(self) -> bool:
+        """Whether the deciding clue is a token, action or Message-ID issued to the author."""
+        person = self.agent_person
+        return bool(person and self.match.party == person.party and self.match.kind in "anhdxm" and self.match.kind)
+
+
+def occasion(ticket: TicketFacts, agents: Mapping[str, Person], settings: Settings, now: datetime, reason: str) -> Case:
+    """A case without a mail: a timer came due, or a delivery ended. Only ticket, agents and time are real."""
+    nothing = Envelope(reverse_path="", recipient="", inbox=ticket.inbox, source="clock", received_at=now)
+    return Case(
+        mail=InboundMail(id=0, envelope=nothing, sha256="", raw=b""),
+        findings=Findings(),
+        clues=Clues(),
+        facts=Facts(agents=agents, tickets={ticket.number: ticket}),
+        match=Match(ticket=ticket.number, ground="clock"),
+        settings=settings,
+        now=now,
+        verdict=Verdict(outcome="clock", reason=reason, role="agent"),
+        ticket=ticket,
+    )

@@ -1,0 +1,228 @@
+"""A plan in the making: numbers events in order and collects what the rules decide. Local to one decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from gateway.desk.case import Case
+from gateway.model import (
+    Attachment,
+    HeldFact,
+    Instruction,
+    MessageIdFact,
+    NewEvent,
+    Notice,
+    Person,
+    Plan,
+    TicketChange,
+    TimerSet,
+)
+
+NOTICE_EVENTS = {"answer": "relayed", "held": "held-notice", "note": "note-notice"}
+"""Kind of notice -> kind of the event it becomes; every other notice's event has the notice's own kind."""
+
+
+class Draft:
+    """Collects one plan. Every outgoing mail gets an event number of its own (mail.md 1)."""
+
+    def __init__(self, case: Case, *, reason: str = "") -> None:
+        self.case = case
+        self.reason = reason or case.verdict.reason
+        self._next = case.ticket.last_event + 1 if case.ticket else 1
+        self._events: list[NewEvent] = []
+        self._notices: list[Notice] = []
+        self._held: list[HeldFact] = []
+        self._resolved: list[tuple[int, str]] = []
+        self._releases: list[tuple[int, Instruction]] = []
+        self._timers: list[TimerSet] = []
+        self._cleared: list[str] = []
+        self._message_ids: list[MessageIdFact] = []
+        self._change = TicketChange()
+        self._lines: list[str] = []
+        self.acknowledged = ""
+
+    # -------------------------------------------------------------- history
+
+    def add_mail(self, kind: str, *, party: int, public: bool, text: str, answers: int = 0, reason: str = "") -> int:
+        """An event made of the mail being decided; remembers its Message-ID. Returns the event's number."""
+        message = self.case.findings.message
+        number = self.add_event(
+            kind,
+            party=party,
+            public=public,
+            text=text,
+            answers=answers,
+            reason=reason or self.reason,
+            message_id=message.message_id,
+            attachments=tuple(a.name for a in message.attachments),
+            from_mail=True,
+        )
+        if message.message_id and self.case.ticket:
+            self._message_ids.append(
+                MessageIdFact(
+                    message_id=message.message_id,
+                    ticket=self.case.ticket.number,
+                    event=number,
+                    at=self.case.now,
+                    public=public,
+                )
+            )
+        return number
+
+    def add_event(
+        self,
+        kind: str,
+        *,
+        party: int = 0,
+        public: bool = False,
+        text: str = "",
+        reason: str = "",
+        answers: int = 0,
+        message_id: str = "",
+        attachments: tuple[str, ...] = (),
+        from_mail: bool = False,
+        data: Mapping[str, str] | None = None,
+    ) -> int:
+        """One more line of the history; returns its number."""
+        number = self._next
+        self._next += 1
+        self._events.append(
+            NewEvent(
+                number=number,
+                kind=kind,
+                party=party,
+                public=public,
+                text=text,
+                reason=reason,
+                answers=answers,
+                message_id=message_id,
+                attachments=attachments,
+                from_mail=from_mail,
+                data=data or {},
+            )
+        )
+        return number
+
+    # -------------------------------------------------------------- mail out
+
+    def notify(
+        self,
+        kind: str,
+        recipients: Iterable[Person],
+        *,
+        about: int = 0,
+        other: int = 0,
+        author: Person | None = None,
+        reason: str = "",
+        text: str = "",
+        html: str = "",
+        attachments: tuple[Attachment, ...] = (),
+        quote: int = 0,
+        in_reply_to: str = "",
+        public: bool = False,
+        data: Mapping[str, str] | None = None,
+    ) -> int:
+        """A mail to each recipient (nobody twice), as one event; 0 when there is nobody to tell."""
+        people = tuple({person.party: person for person in recipients}.values())
+        if not people:
+            return 0
+        number = self.add_event(
+            NOTICE_EVENTS.get(kind, kind),
+            public=public,
+            answers=about,
+            reason=reason,
+            party=author.party if author else 0,
+        )
+        self._notices.append(
+            Notice(
+                kind=kind,
+                event=number,
+                recipients=people,
+                about=about,
+                other=other,
+                author=author,
+                reason=reason,
+                text=text,
+                html=html,
+                attachments=attachments,
+                quote=quote,
+                in_reply_to=in_reply_to,
+                data=data or {},
+            )
+        )
+        return number
+
+    # -------------------------------------------------------------- the rest of a plan
+
+    def hold(self, held: HeldFact) -> None:
+        self._held.append(held)
+
+    def resolve(self, event: int, resolution: str) -> None:
+        self._resolved.append((event, resolution))
+
+    def release(self, journal: int, instruction: Instruction) -> None:
+        self._releases.append((journal, instruction))
+
+    def change(self, change: TicketChange) -> None:
+        """Add to the ticket's change: later values win, participants add up."""
+        old = self._change
+        self._change = TicketChange(
+            state=change.state if change.state is not None else old.state,
+            owner=change.owner if change.owner is not None else old.owner,
+            subject=change.subject if change.subject is not None else old.subject,
+            customer=change.customer if change.customer is not None else old.customer,
+            snoozed_until=change.snoozed_until if change.snoozed_until is not None else old.snoozed_until,
+            add_participants=(*old.add_participants, *change.add_participants),
+            remove_participants=(*old.remove_participants, *change.remove_participants),
+        )
+
+    @property
+    def changed(self) -> TicketChange:
+        return self._change
+
+    def set_timer(self, kind: str, due_at: datetime, party: int = 0, data: Mapping[str, str] | None = None) -> None:
+        ticket = self.case.ticket.number if self.case.ticket else 0
+        self._timers.append(TimerSet(kind=kind, due_at=due_at, ticket=ticket, party=party, data=data or {}))
+
+    def clear_timers(self, *kinds: str) -> None:
+        self._cleared.extend(kinds)
+
+    def explain(self, line: str) -> None:
+        """One line of the story that `ticketgate explain` tells."""
+        self._lines.append(line)
+
+    def plan(self, outcome: str, *, retry_at: datetime | None = None, opens: bool = False) -> Plan:
+        """The finished plan."""
+        case = self.case
+        return Plan(
+            outcome=outcome,
+            reason=self.reason,
+            ticket=case.ticket.number if case.ticket else 0,
+            opens_ticket=opens,
+            inbox=(case.ticket.inbox if case.ticket else "") or case.mail.envelope.inbox,
+            subject=case.ticket.subject if case.ticket else "",
+            follows=case.match.follows,
+            events=tuple(self._events),
+            change=self._change,
+            held=tuple(self._held),
+            resolved=tuple(self._resolved),
+            releases=tuple(self._releases),
+            notices=tuple(self._notices),
+            timers=tuple(self._timers),
+            clear_timers=tuple(self._cleared),
+            message_ids=tuple(self._message_ids),
+            acknowledged=self.acknowledged,
+            replay_keys=_replay_keys(case) if outcome not in ("wait", "repeat") else (),
+            retry_at=retry_at,
+            explanation=tuple(self._lines),
+        )
+
+
+def _replay_keys(case: Case) -> tuple[str, ...]:
+    """What identifies this signed mail when it comes again (security.md 4.8)."""
+    authentication = case.findings.authentication
+    keys = [d.replay_key for d in authentication.dkim if d.result == "pass" and d.aligned and d.replay_key]
+    if case.author and case.findings.message.message_id:
+        keys.append(f"{case.author.address.lower()} {case.findings.message.message_id}")
+    return tuple(dict.fromkeys(keys))

@@ -1,0 +1,225 @@
+"""Mail of customers, participants and machines: new tickets, entries, acknowledgements, reports."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from gateway.address import fold_address, is_address
+from gateway.desk import assignment, lifecycle
+from gateway.desk.calendar import add_business
+from gateway.desk.case import Case
+from gateway.desk.draft import Draft
+from gateway.model import DeliveryReport, Origin, Person, Plan, State, TicketChange
+
+_NO_ACK_LOCAL_PARTS = frozenset(
+    {"mailer-daemon", "postmaster", "no-reply", "noreply", "donotreply", "do-not-reply"}
+    | {"bounce", "bounces", "daemon", "nobody", "abuse"}
+)
+
+
+def plan_new(case: Case) -> Plan:
+    """A new ticket: entry, acknowledgement if it is earned, offer to the agents."""
+    draft = Draft(case)
+    customer = _customer(case)
+    mail = draft.add_mail("mail", party=customer.party if customer else 0, public=True, text=_shown_text(case))
+    draft.change(TicketChange(state=State.NEW))
+    if customer and may_acknowledge(case):
+        draft.notify("ack", [customer], about=mail, in_reply_to=case.findings.message.message_id, public=True)
+        draft.acknowledged = fold_address(customer.address)
+        draft.explain(f"acknowledged to {customer.address}")
+    _offer(draft, case, mail, customer)
+    draft.explain(f"opened ticket {case.ticket.number if case.ticket else 0}" + _follows(case))
+    return draft.plan("new", opens=True)
+
+
+def plan_machine_new(case: Case) -> Plan:
+    """Automatic mail that matches nothing: a ticket without acknowledgement, or nothing at all by setting."""
+    if case.settings.tickets.auto_replies == "drop":
+        draft = Draft(case)
+        draft.explain('automatic mail that matches nothing; tickets.auto_replies is "drop": kept raw, no ticket')
+        return draft.plan("discard")
+    return plan_new(case)
+
+
+def plan_filed(case: Case) -> Plan:
+    """A participant writes: an entry, the ticket wakes up, its owner (or everybody) is told."""
+    assert case.ticket is not None
+    draft = Draft(case)
+    author = _participant(case)
+    mail = draft.add_mail("mail", party=author.party if author else 0, public=True, text=_shown_text(case))
+    state = lifecycle.after_customer(case.ticket)
+    owner = assignment.owner_of(case, case.ticket)
+    if owner is None and state is State.OPEN:
+        state = State.NEW
+    draft.change(TicketChange(state=state, owner=0 if owner is None else None))
+    if state is not case.ticket.state:
+        draft.explain(f"state {case.ticket.state} -> {state}")
+    data = {"was": str(case.ticket.state)}
+    if case.verdict.unproven_filed:
+        data["unproven"] = "yes"
+        draft.explain("author not proven, but the domain offers no proof and the token was this party's own")
+    draft.notify(
+        "customer-reply",
+        assignment.owner_or_pool(case),
+        about=mail,
+        author=author,
+        attachments=case.findings.message.attachments,
+        data=data,
+    )
+    draft.clear_timers("waiting", "followup", "snooze")
+    _watch_answer(draft, case, owner)
+    return draft.plan("file")
+
+
+def plan_agents_only(case: Case) -> Plan:
+    """Automatic mail about a ticket: a line for agents; no state changes, nobody is mailed."""
+    draft = Draft(case)
+    kind = {
+        Origin.AUTO_REPLY: "auto-reply",
+        Origin.DISPOSITION_REPORT: "receipt",
+        Origin.DELIVERY_REPORT: "unverified-report",
+        Origin.FEEDBACK_REPORT: "complaint",
+    }.get(case.findings.origin, "automatic")
+    author = _participant(case)
+    number = draft.add_mail(kind, party=author.party if author else 0, public=False, text=_shown_text(case))
+    if kind in ("unverified-report", "complaint"):
+        people = assignment.owner_or_pool(case) if kind == "unverified-report" else assignment.leads(case)
+        draft.notify("undelivered", people, about=number, reason=kind, text=_shown_text(case))
+    draft.explain(f"automatic mail ({case.findings.origin}): shown to agents, changes nothing")
+    return draft.plan("agents-only")
+
+
+def plan_report(case: Case) -> Plan:
+    """A delivery report at one of our own bounce addresses: acts on exactly that delivery (security.md 9)."""
+    assert case.ticket is not None
+    draft = Draft(case)
+    report = next((r for r in case.findings.reports if r.kind), None)
+    sent = next((e for e in case.ticket.events if e.number == case.match.event), None)
+    failed = report is not None and report.kind in ("hard", "soft") and report.action in ("failed", "")
+    number = draft.add_mail(
+        "bounce" if failed else "report", party=case.match.party, public=False, text=_report_text(report, case)
+    )
+    answer = next((e for e in case.ticket.events if sent and e.number == sent.answers and e.kind == "answer"), None)
+    if failed and answer is not None and report is not None:
+        agent = next((p for p in case.facts.agents.values() if p.party == answer.party), None)
+        told = [agent] if agent else list(assignment.owner_or_pool(case))
+        draft.change(TicketChange(state=State.OPEN, owner=agent.party if agent else None))
+        draft.notify(
+            "undelivered",
+            told,
+            about=answer.number,
+            reason="bounce",
+            data={
+                "recipient": report.recipient,
+                "status": report.status,
+                "diagnostic": report.diagnostic,
+                "kind": report.kind,
+            },
+        )
+        draft.explain(f"answer {answer.number} did not reach {report.recipient}: its author is told")
+    else:
+        draft.explain(f"delivery report for event {case.match.event}: recorded as event {number}")
+    return draft.plan("report")
+
+
+def plan_repeat(case: Case) -> Plan:
+    """Signed mail that was acted on before: stored, shown as a repeat, no effect."""
+    draft = Draft(case)
+    draft.explain(f"the same signed mail as journal row {case.facts.replayed}: no effect")
+    return draft.plan("repeat")
+
+
+def plan_sibling(case: Case) -> Plan:
+    """The same mail over another of our addresses: one more recipient of the same event, nothing twice."""
+    draft = Draft(case, reason="sibling")
+    if case.ticket:
+        draft.add_event("sibling", answers=case.match.event, reason=case.mail.envelope.recipient, from_mail=True)
+    draft.explain(f"the same mail as event {case.match.event} of ticket {case.match.ticket}, for another address")
+    return draft.plan("sibling")
+
+
+def plan_discarded(case: Case) -> Plan:
+    """Stored raw and counted; no ticket."""
+    draft = Draft(case)
+    draft.explain("list mail that is not addressed to us: kept raw, no ticket")
+    return draft.plan("discard")
+
+
+# ------------------------------------------------------------------ parts
+
+
+def may_acknowledge(case: Case) -> bool:
+    """Whether all conditions of security.md 8.1 hold."""
+    message, author = case.findings.message, case.author
+    if author is None or not case.verdict.proven or case.findings.origin is not Origin.PERSON:
+        return False
+    local = author.address.partition("@")[0].lower()
+    return (
+        case.ticket_inbox.ack.enabled
+        and not case.match.follows
+        and case.agent is None
+        and not case.settings.is_own_address(author.address)
+        and any(case.settings.is_own_address(m.address) for m in (*message.to, *message.cc))
+        and not message.fields.get("x-auto-response-suppress")
+        and case.facts.acks_to_author == 0
+        and case.facts.acks_last_hour < case.settings.ack.per_hour
+        and case.facts.same_body_ticket == 0
+        and local not in _NO_ACK_LOCAL_PARTS
+        and is_address(author.address)
+    )
+
+
+def _customer(case: Case) -> Person | None:
+    return case.ticket.customer if case.ticket else None
+
+
+def _participant(case: Case) -> Person | None:
+    if case.author is None or case.ticket is None:
+        return None
+    address = fold_address(case.author.address)
+    return next((p for p in case.ticket.participants if fold_address(p.address) == address), case.facts.author)
+
+
+def _shown_text(case: Case) -> str:
+    """The author's new text with the signature; the whole text when nothing new was found (never an empty ticket)."""
+    body = case.findings.body
+    parts = [part.strip("\n") for part in (body.new, body.signature) if part.strip()]
+    return "\n\n".join(parts) or case.findings.message.text
+
+
+def _report_text(report: DeliveryReport | None, case: Case) -> str:
+    if report is None:
+        return _shown_text(case)
+    return "\n".join(line for line in (report.recipient, report.status, report.diagnostic) if line)
+
+
+def _offer(draft: Draft, case: Case, mail: int, customer: Person | None) -> None:
+    data = {}
+    if not case.verdict.proven:
+        data["unproven"] = "yes"
+        data["why"] = case.findings.authentication.why
+    if case.findings.message.unreadable:
+        data["unreadable"] = case.findings.message.unreadable
+    if case.match.follows:
+        data["follows"] = str(case.match.follows)
+    told = assignment.offered(case)
+    draft.notify("offer", told, about=mail, author=customer, attachments=case.findings.message.attachments, data=data)
+    draft.explain("offered to " + (", ".join(p.agent for p in told) or "nobody"))
+    for step, span in enumerate(case.ticket_inbox.remind.unclaimed):
+        draft.set_timer(f"unclaimed-{step + 1}", _later(case, span))
+
+
+def _watch_answer(draft: Draft, case: Case, owner: Person | None) -> None:
+    kind = "unanswered" if owner else "unclaimed"
+    spans = case.ticket_inbox.remind.unanswered if owner else case.ticket_inbox.remind.unclaimed
+    for step, span in enumerate(spans):
+        draft.set_timer(f"{kind}-{step + 1}", _later(case, span), party=0)
+
+
+def _later(case: Case, span: timedelta) -> datetime:
+    zone = case.settings.ticketgate.timezone
+    return add_business(case.ticket_inbox.hours, zone, case.now, span)
+
+
+def _follows(case: Case) -> str:
+    return f", continuing ticket {case.match.follows}" if case.match.follows else ""

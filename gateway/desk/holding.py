@@ -1,0 +1,135 @@
+"""Mail that is stored and shown but has no effect until a person decides (security.md 5, mail.md 12.2)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from gateway.desk import assignment
+from gateway.desk.case import Case
+from gateway.desk.draft import Draft
+from gateway.model import HeldFact, Person, Plan
+
+_SHOWN_TO_DESK = frozenset({"author-unproven", "unknown-sender", "dmarc-fail", "auth-temperror"})
+_ASKED_AT_REGISTERED = frozenset(
+    {"agent-unproven", "agent-token", "dmarc-fail", "replayed", "signature-old", "ambiguous-tokens"}
+)
+_RETRY = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
+
+
+def plan_wait(case: Case) -> Plan:
+    """DNS failed where it could change the verdict: decide later, as if now (security.md 4.7)."""
+    draft = Draft(case)
+    waited = case.now - case.mail.envelope.received_at
+    delay = next((d for d in _RETRY if waited < d), timedelta(minutes=30))
+    draft.explain(f"author not yet verifiable: {case.findings.authentication.why}; tried again")
+    return draft.plan("wait", retry_at=case.now + delay)
+
+
+def plan_held(case: Case) -> Plan:
+    """Hold by policy: beside the ticket it names when there is one; told to whoever can decide."""
+    draft = Draft(case)
+    draft.explain(f"held: {case.verdict.reason}; {case.findings.authentication.why or 'see the reason'}")
+    if case.ticket is None or case.verdict.quarantine:
+        return draft.plan("hold")
+    agent = _agent_to_ask(case)
+    held = _hold_event(draft, case, agent, reason=case.verdict.reason)
+    if agent is not None and case.verdict.reason in _ASKED_AT_REGISTERED:
+        draft.notify(
+            "held",
+            [agent],
+            about=held,
+            reason=_notice_reason(case),
+            in_reply_to=case.findings.message.message_id,
+            data=_facts_of_hold(case),
+        )
+        draft.explain(f"asked at the registered address of {agent.agent}")
+    elif case.verdict.reason in _SHOWN_TO_DESK:
+        draft.notify(
+            "unproven",
+            assignment.owner_or_pool(case),
+            about=held,
+            author=case.facts.author,
+            reason=case.verdict.reason,
+            data=_facts_of_hold(case),
+        )
+        draft.explain("shown to the owner (or pool), flagged")
+    return draft.plan("hold")
+
+
+def hold_answer(
+    case: Case, reason: str, *, other: int = 0, text: str | None = None, data: dict[str, str] | None = None
+) -> Plan:
+    """Hold an agent's own mail and ask its author: nothing was done, nothing was sent, the text is safe."""
+    draft = Draft(case, reason=reason)
+    person = case.agent_person
+    held = _hold_event(draft, case, person, reason=reason, text=text)
+    facts = {"hint": case.orders.hint or "", "bad_line": case.orders.bad_line, **(data or {})}
+    if person is not None:
+        draft.notify(
+            "held",
+            [person],
+            about=held,
+            other=other,
+            reason=reason,
+            in_reply_to=case.findings.message.message_id,
+            data=facts,
+        )
+    draft.explain(f"held and shown to its author: {reason}")
+    if reason == "collision":
+        _default_of_collision(draft, case, held, person)
+    return draft.plan("hold")
+
+
+def _default_of_collision(draft: Draft, case: Case, held: int, person: Person | None) -> None:
+    default = case.settings.commands.collision_default
+    if default.startswith("note"):
+        hours = int(default.removeprefix("note").strip().rstrip("h") or "24")
+        due = case.now + timedelta(hours=hours)
+        draft.set_timer(f"collision-{held}", due, party=person.party if person else 0, data={"held": str(held)})
+
+
+def _hold_event(draft: Draft, case: Case, person: Person | None, *, reason: str, text: str | None = None) -> int:
+    assert case.ticket is not None
+    own = text if text is not None else (case.own.text or case.findings.body.new or case.findings.message.text)
+    author = case.facts.author
+    party = person.party if person else (author.party if author else 0)
+    number = draft.add_mail("held", party=party, public=False, text=own, answers=case.match.event, reason=reason)
+    draft.hold(
+        HeldFact(
+            ticket=case.ticket.number,
+            event=number,
+            party=party,
+            reason=reason,
+            text=case.orders.text if case.orders.held or case.orders.commands else own,
+            commands=tuple((c.verb, c.argument) for c in case.orders.commands),
+            answered=case.match.event,
+            journal=case.mail.id,
+            internal=case.orders.internal or case.match.kind == "n",
+            bad_line=case.orders.bad_line,
+            attachments=tuple(a.name for a in case.findings.message.attachments),
+        )
+    )
+    return number
+
+
+def _agent_to_ask(case: Case) -> Person | None:
+    """The agent whose mail this claims to be: by address, or by the token it carries."""
+    if case.agent_person is not None:
+        return case.agent_person
+    return case.facts.agents.get(case.token_agent)
+
+
+def _notice_reason(case: Case) -> str:
+    if case.verdict.reason == "agent-token" and case.agent is None:
+        return "unknown-address"
+    return case.verdict.reason
+
+
+def _facts_of_hold(case: Case) -> dict[str, str]:
+    author = case.author
+    return {
+        "address": author.address if author else "",
+        "name": author.name if author else "",
+        "why": case.findings.authentication.why,
+        "failed": "yes" if case.findings.authentication.failed else "",
+    }

@@ -1,0 +1,75 @@
+"""What happens when nothing happens: due timers and deliveries that ended badly (mail.md 12.2, 15)."""
+
+from __future__ import annotations
+
+from gateway.desk import assignment
+from gateway.desk.case import Case
+from gateway.desk.draft import Draft
+from gateway.model import Instruction, OutboundMail, Plan, State, TicketChange, Timer
+
+
+def plan_timer(case: Case, timer: Timer) -> Plan:
+    """The plan for one due timer on the ticket in ``case``; an overtaken timer gives an empty plan."""
+    kind, _, step = timer.kind.partition("-")
+    if kind == "collision":
+        return _collision_expired(case, timer)
+    if kind in ("unclaimed", "unanswered"):
+        return _remind(case, kind, int(step or "1"))
+    draft = Draft(case)
+    draft.explain(f"timer {timer.kind}: nothing to do")
+    return draft.plan("clock")
+
+
+def _collision_expired(case: Case, timer: Timer) -> Plan:
+    """An answer that lost the race and that nobody decided becomes a note for the colleague."""
+    draft = Draft(case)
+    assert case.ticket is not None
+    event = int(timer.data.get("held", "0"))
+    held = next((h for h in case.ticket.held if h.event == event and not h.resolution), None)
+    if held is not None:
+        draft.resolve(event, "noted")
+        instruction = Instruction(act="note", by=held.party, ticket=held.ticket, event=event, text=held.text)
+        draft.release(held.journal, instruction)
+        draft.explain(f"held answer {event} was not decided in time: kept as a note")
+    return draft.plan("clock")
+
+
+def _remind(case: Case, kind: str, step: int) -> Plan:
+    draft, ticket = Draft(case), case.ticket
+    assert ticket is not None
+    owner = assignment.owner_of(case, ticket)
+    waiting = ticket.state in (State.NEW, State.OPEN)
+    if not waiting or (kind == "unclaimed") != (owner is None):
+        draft.explain(f"reminder {kind}-{step} was overtaken")
+        return draft.plan("clock")
+    last = next((e for e in reversed(ticket.events) if e.kind == "mail" and e.public), None)
+    told = list(assignment.owner_or_pool(case))
+    if step > 1:
+        told += list(assignment.leads(case))
+    data = {"kind": kind, "step": str(step)}
+    draft.notify("reminder", told, about=last.number if last else 0, author=ticket.customer, reason=kind, data=data)
+    draft.explain(f"reminder {kind}-{step} to {', '.join(p.agent for p in told)}")
+    return draft.plan("clock")
+
+
+def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool) -> Plan:
+    """A person's answer did not get out: its author is told, and at the end the ticket is the author's again."""
+    draft, ticket = Draft(case), case.ticket
+    assert ticket is not None
+    sent = next((e for e in ticket.events if e.number == mail.event), None)
+    answer = next((e for e in ticket.events if sent and e.number == sent.answers), None)
+    author = next((p for p in case.facts.agents.values() if answer and p.party == answer.party), None)
+    number = draft.add_event("undelivered-session", reason=reply[:500], answers=mail.event)
+    if final:
+        draft.change(TicketChange(state=State.OPEN, owner=author.party if author else None))
+    code, _, rest = reply.partition(" ")
+    data = {
+        "recipient": mail.recipient,
+        "status": rest.partition(" ")[0] if rest[:2] in ("4.", "5.") else "",
+        "diagnostic": reply,
+        "kind": ("hard" if code.startswith("5") else "soft") if final else "delay",
+    }
+    told = [author] if author else list(assignment.owner_or_pool(case))
+    draft.notify("undelivered", told, about=answer.number if answer else number, reason="session", data=data)
+    draft.explain(f"answer to {mail.recipient} {'failed' if final else 'is delayed'}: {reply}")
+    return draft.plan("clock")

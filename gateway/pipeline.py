@@ -1,0 +1,130 @@
+"""One journalled mail -> one recorded plan. READ THIS FIRST.
+
+The left column says what we do, in order. There is no branch: a mail to be discarded walks the same road to an empty
+plan. Reading happens in the cage before the transaction; deciding is pure; recording is one transaction, so a mail
+processed twice is processed once and a crash in the middle leaves it RECEIVED.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from gateway.analysis.cage import Cage, Resolver
+from gateway.desk.case import Case, OwnText
+from gateway.desk.commands import read_commands
+from gateway.desk.lifecycle import apply_plan
+from gateway.desk.plan import customer_of, make_plan, wanted_ticket
+from gateway.desk.policy import judge
+from gateway.model import Findings, InboundMail, Match, Orders, OutboundMail, Person, Plan, TicketFacts
+from gateway.outbound.compose import compose_all
+from gateway.outbound.relay import relay_text
+from gateway.settings import Settings
+from gateway.store import deliveries, journal, tickets, timers
+from gateway.threading.clues import find_clues
+from gateway.threading.match import choose_ticket
+from gateway.threading.subjects import canonical_subject
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A plan, the case it decides, and the mails it causes; nothing is recorded yet."""
+
+    case: Case
+    plan: Plan
+    mails: tuple[OutboundMail, ...]
+
+
+async def read(mail: InboundMail, cage: Cage, resolver: Resolver) -> Findings:
+    """What the mail says: parse, origin, quotes, forwards, reports, authentication. No database, no lock held."""
+    return await cage.examine(mail.raw, mail.envelope, resolver)
+
+
+def process(tx: Connection, mail: InboundMail, findings: Findings, settings: Settings, now: datetime) -> Plan:
+    """Decide one mail and record the decision, in the caller's transaction."""
+    decision = decide(tx, mail, findings, settings, now)
+    tickets.record(tx, mail.id, decision.plan, decision.case.ticket, now)
+    timers.record(tx, decision.plan)
+    deliveries.enqueue(tx, decision.mails, now, hold_seconds=settings.send.hold_seconds)
+    journal.finish(tx, mail, findings, decision.plan, now)
+    return decision.plan
+
+
+def decide(tx: Connection, mail: InboundMail, findings: Findings, settings: Settings, now: datetime) -> Decision:
+    """What becomes of a mail, with the mails it causes. The rules are pure; the store is asked for facts, and locked."""
+    clues = find_clues(findings.message, findings.body, mail.envelope, settings.keys, settings)
+    facts = tickets.recall(tx, clues, findings, mail, settings, now)
+    match = _instructed(mail) or choose_ticket(clues, facts, findings, settings, now)
+    case = Case(mail=mail, findings=findings, clues=clues, facts=facts, match=match, settings=settings, now=now)
+    case = replace(case, verdict=judge(case))
+    case = replace(case, ticket=_take_ticket(tx, case))
+    case = replace(case, own=_own_text(case))
+    case = replace(case, orders=_orders(case))
+    plan = make_plan(case)
+    after = _after(case, plan)
+    return Decision(case, plan, compose_all(plan, after, settings, now) if after else ())
+
+
+# ------------------------------------------------------------------ the steps, where they need more than a call
+
+
+def _instructed(mail: InboundMail) -> Match | None:
+    """A released mail belongs where the person who released it saw it."""
+    if mail.instruction is None:
+        return None
+    return Match(ticket=mail.instruction.ticket, ground="released", event=mail.instruction.event)
+
+
+def _take_ticket(tx: Connection, case: Case) -> TicketFacts | None:
+    """The ticket the plan is about, its row locked; a fresh one gets its number and its customer here."""
+    number = wanted_ticket(case)
+    if number is None:
+        return None
+    ticket = tickets.open_ticket(tx, number, case.mail.envelope.inbox, customer_of(case), case.settings, case.now)
+    return ticket if number else replace(ticket, subject=_subject(case))
+
+
+def _subject(case: Case) -> str:
+    forwarded = case.findings.forwarded
+    if case.verdict.role == "agent" and forwarded is not None and forwarded.subject:
+        return canonical_subject(forwarded.subject)
+    return canonical_subject(case.findings.message.subject)
+
+
+def _own_text(case: Case) -> OwnText:
+    """For an agent's mail: what may be relayed. Others' mail is shown, not relayed, and needs no cutting."""
+    if case.verdict.role != "agent" and case.mail.instruction is None:
+        return OwnText(text=case.findings.body.new)
+    body = case.findings.body
+    relayed = relay_text(body, case.findings.message.html, case.ticket, case.settings)
+    return OwnText(
+        text=relayed.text, html=relayed.html, unclear=relayed.held_reason, from_html=body.command_text is None
+    )
+
+
+def _orders(case: Case) -> Orders:
+    if case.verdict.role != "agent":
+        return Orders(text=case.own.text)
+    if case.clues.action is not None and case.match.ground == "action":
+        return _one_tap(case)
+    context = {"h": "held", "d": "list"}.get(case.match.kind, "ticket")
+    return read_commands(case.own.text, context, case.settings.commands)
+
+
+def _one_tap(case: Case) -> Orders:
+    """A one-tap mail: the subject orders, added words become an internal note (mail.md 12.4)."""
+    assert case.clues.action is not None
+    orders = read_commands("#" + case.clues.action.order, "ticket", case.settings.commands)
+    words = case.own.text.replace("Just press Send.", "").strip()
+    return replace(orders, text=words, internal=bool(words), bare=not words)
+
+
+def _after(case: Case, plan: Plan) -> TicketFacts | None:
+    """The ticket as it will stand, for the writers of mail."""
+    if case.ticket is None:
+        return None
+    people: dict[int, Person] = {p.party: p for p in (*case.ticket.participants, *case.facts.agents.values())}
+    people |= dict(case.facts.persons)
+    return apply_plan(case.ticket, plan, people, case.now)
