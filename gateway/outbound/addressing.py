@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from functools import lru_cache
 
 from gateway.address import clean_name, domain_of, first_name, fold_address, split_address
 from gateway.model import Person
 from gateway.settings import Inbox, Settings
 
-_PLAIN_HOSTS = ("gmail.com", "googlemail.com", "google.com", "office365.com", "outlook.com", "yahoo.com", "yahoodns.net")
+_PLAIN_HOSTS = (
+    "gmail.com",
+    "googlemail.com",
+    "google.com",
+    "office365.com",
+    "outlook.com",
+    "yahoo.com",
+    "yahoodns.net",
+)
 """Submission servers that rewrite or refuse a reverse-path that is not the login: no VERP there (ops.md 15)."""
 
 
@@ -28,7 +38,7 @@ def display_name(person: Person, settings: Settings) -> str:
 def header_name(person: Person, settings: Settings) -> str:
     """The same for a display part, where no "@" may stand: ``mallory at evil.test``."""
     shown = display_name(person, settings)
-    return shown.replace("@", " at ") if not (person.agent or person.known and clean_name(person.name)) else shown
+    return shown.replace("@", " at ") if not (person.agent or (person.known and clean_name(person.name))) else shown
 
 
 def short_name(person: Person, settings: Settings) -> str:
@@ -109,3 +119,18 @@ def private_addresses(settings: Settings) -> frozenset[str]:
     own = {a for inbox in settings.inbox.values() for a in inbox.addresses()}
     staff = {fold_address(a) for agent in settings.agents.values() for a in (agent.address, *agent.also)}
     return frozenset(staff - own)
+
+
+@lru_cache(maxsize=64)
+def _private_pattern(addresses: frozenset[str]) -> re.Pattern[str]:
+    one_of = []
+    for address in sorted(addresses):
+        local, domain = split_address(address)
+        one_of.append(rf"{re.escape(local)}(?:\+[\w.-]{{1,64}})?@{re.escape(domain)}")
+    return re.compile(rf"(?<![\w.+-])(?:{'|'.join(one_of)})(?![\w-]|\.\w)", re.IGNORECASE)
+
+
+def hide_private(text: str, inbox: Inbox, settings: Settings) -> str:
+    """Text with every agent's own address, tagged or not, replaced by the inbox's: what customers should write to."""
+    private = private_addresses(settings)
+    return _private_pattern(private).sub(inbox.address, text) if private else text

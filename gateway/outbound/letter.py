@@ -152,8 +152,10 @@ def _file_parameters(name: str) -> str:
     shown = clean_text(name, 150).replace("/", "_").replace("\\", "_") or "attachment"
     if shown.isascii() and len(shown) <= 50:
         return f'filename="{quote(shown)}"'
-    octets = [chr(b) if chr(b).isascii() and chr(b).isalnum() or b in b"-._" else f"%{b:02X}"
-              for b in shown.encode("utf-8", "replace")]
+    octets = [
+        chr(b) if (chr(b).isascii() and chr(b).isalnum()) or b in b"-._" else f"%{b:02X}"
+        for b in shown.encode("utf-8", "replace")
+    ]
     pieces, piece = [], "utf-8''"
     for octet in octets:
         if len(piece) + len(octet) > 55:
@@ -197,7 +199,7 @@ def _multipart(kind: str, entities: list[tuple[list[str], bytes]], boundary: str
 
 def _boundaries(letter: Letter) -> Iterator[str]:
     digest = hashlib.sha256(letter.seed.encode() + letter.text.encode("utf-8", "replace")).hexdigest()[:20]
-    # "=_" can stand neither in quoted-printable nor in base64 (RFC 2045 6.7), and the hash is not guessable from outside.
+    # "=_" can stand neither in quoted-printable nor in base64 (RFC 2045 6.7); the hash cannot be guessed from outside.
     for number in range(1, 10):
         yield f"=_{digest}_{number}"
 

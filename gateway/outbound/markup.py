@@ -29,6 +29,7 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
+_QUOTE_STYLE = "margin:0 0 0 8px;padding-left:8px;border-left:2px solid #8886"
 _RULE = '<hr style="border:0;border-top:1px solid #8886;margin:16px 0">'
 _LINK = re.compile(r"^(?P<before>.*?)(?P<href>mailto:\S+)(?P<after>.*)$")
 
@@ -66,7 +67,7 @@ def _blocks(text: str, hrefs: Collection[str]) -> list[str]:
             links.clear()
         if block and all(line.startswith(">") for line in block):
             inner = _lines([line[1:].removeprefix(" ") for line in block])
-            made.append(f'<blockquote style="margin:0 0 0 8px;padding-left:8px;border-left:2px solid #8886">{inner}</blockquote>')
+            made.append(f'<blockquote style="{_QUOTE_STYLE}">{inner}</blockquote>')
         elif block:
             made.append(f"<p>{_lines(block)}</p>")
         block.clear()

@@ -1,4 +1,4 @@
-"""One-tap actions: ``mailto:`` links that work offline, in every client and without a web server (mail.md 3.3, 12.4)."""
+"""One-tap actions: ``mailto:`` links that work offline, in every client and without a web server (mail.md 12.4)."""
 
 from __future__ import annotations
 

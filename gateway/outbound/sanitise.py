@@ -28,7 +28,7 @@ def too_deep(html: str) -> bool:
 
 
 def clean_html(html: str) -> str:
-    """Sanitised HTML: no scripts, styles, forms, images, remote loads, ids or classes; "" when it is not worth the risk.
+    """Sanitised HTML: no scripts, styles, forms, images, remote loads, ids, classes; "" if it is not worth the risk.
 
     Links keep http, https, mailto and tel only and are marked ``noopener noreferrer``. Pure.
     """

@@ -116,7 +116,9 @@ def about(ticket: TicketFacts, person: Person, number: int, before: int) -> list
     if reported:
         seen = _seen(ticket, person, reported)
         found += [seen] if seen else []
-    news = [e for e in ticket.events if e.kind in _NEWS and e.number < before and issued_id(ticket, e.number, person.party)]
+    news = [
+        e for e in ticket.events if e.kind in _NEWS and e.number < before and issued_id(ticket, e.number, person.party)
+    ]
     if news and (not found or news[-1].number > number):
         found.append(issued_id(ticket, news[-1].number, person.party))
     return found
@@ -125,7 +127,8 @@ def about(ticket: TicketFacts, person: Person, number: int, before: int) -> list
 def answered_notice(ticket: TicketFacts, person: Person, number: int, before: int) -> list[str]:
     """The msg-id of the notice that an agent's own mail (event ``number``) answered, as that agent got it."""
     mail = next((e for e in ticket.events if e.number == number), None)
-    issued = issued_id(ticket, mail.answers, person.party) if mail else ""
+    held = next((h.answered for h in ticket.held if h.event == number), 0)
+    issued = issued_id(ticket, (mail.answers if mail else 0) or held, person.party)
     if issued:
         return [issued]
     news = [issued_id(ticket, e.number, person.party) for e in ticket.events if e.kind in _NEWS and e.number < before]

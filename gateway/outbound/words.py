@@ -62,7 +62,7 @@ def _environment(folders: tuple[Path, ...]) -> ImmutableSandboxedEnvironment:
     # Plain text: nothing is escaped here. The HTML part is built from the finished text, where everything is escaped.
     environment = ImmutableSandboxedEnvironment(
         loader=loader,
-        autoescape=False,  # noqa: S701
+        autoescape=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -125,6 +125,10 @@ class Words:
     def has(self, template: str) -> bool:
         """Whether there is such a template."""
         return any((folder / template).is_file() for folder in self.folders)
+
+    def knows(self, key: str) -> bool:
+        """Whether words.toml has this phrase."""
+        return isinstance(self._words.get(key), str)
 
     def _list(self, key: str) -> list[str]:
         return [str(word) for word in self._words[key]]

@@ -1,1 +1,95 @@
-"""Room."""
+"""The words of every kind of notice: one builder each. What a builder reads from ``Notice`` is this table.
+
+Every kind reads ``event`` (its own number) and ``recipients``; ``data`` values are strings, flags are "1", times are
+ISO 8601 with a zone, spans are seconds. All of it is optional unless marked with !. "in_reply_to" left empty means:
+the root of the ticket's thread, or, for mail that answers an agent's own mail, the Message-ID of the event ``about``.
+
+=================  ================================================================================================
+kind               reads
+=================  ================================================================================================
+ack                about! (the customer's mail), in_reply_to; outside ("1": outside business hours)
+answer             about! (the agent's mail), author!, text! (clean, see relay.py), html, attachments,
+                   quote (event of the customer's mail that goes below; also decides In-Reply-To)
+offer              about! (the customer's mail), author, attachments; first ("1": the customer's first mail here),
+                   known (number of earlier tickets), follows (earlier ticket it continues), unproven ("1"),
+                   cc (addresses in Cc that are no participants, comma separated), away (what an away notice said)
+assigned           about! (the customer's last mail), author (who assigned), text (note that goes with it), cc
+escalation         as reminder, shown with the mail
+customer-reply     about!, author!, attachments; unproven ("1": filed on a token alone), reopened ("1"), cc, away,
+                   more (how many further mails are in this one notification)
+answered           about! (the answer), author! (the colleague), attachments; taken ("1": the recipient owned it)
+reminder           about (the mail that waits); step: unclaimed, unanswered, waiting, followup, snoozed;
+                   waited (seconds), calendar ("1": not business time), next_at, next_who
+note               about! (the note), author!, attachments
+held               about! (the held event; its HeldFact has the text), reason!: collision (other! = the colleague's
+                   answer), command (hint: nearest verb or "help"; problem: a sentence; bad_line is the HeldFact's),
+                   agent-token, no-token, agent-unproven (and dmarc-fail, signature-old, auth-temperror,
+                   header-ambiguous: address), unknown-address (address!), replayed, cut-line (text: what would go
+                   out), anything else (problem); again ("1": asked again), expiring ("1": the one reminder)
+unproven           about! (the held event), author (the person it claims to be, if a party), reason: author-unproven,
+                   unknown-sender, dmarc-fail …; address! (as written in From), failed ("1": explicit fail),
+                   attachments
+undelivered        about! (the relayed event, or the answer), party (of the recipient), recipient (address), status
+                   ("5.2.2"), diagnostic, report (text to attach), deferred ("1": still being tried), unknown ("1")
+forward            about!; uncertain ("1": nobody knows who the customer is), address
+command            about, in_reply_to (the command mail); done: a line for each thing done, "verb value" (value: a
+                   name, or an ISO time); undo ("1": show the link), note_kept ("1"), problem,
+                   verb: show, history, export … (text: the body; show and history are made here without it)
+list               verb (list, search, settings …), subject (of the command mail), title, query, count, rows (JSON:
+                   [{number, state, subject, who, age, snippet}]), text, done, problem; no ticket
+help               topic (a verb), subject; text replaces the built-in list; with or without a ticket
+digest             sections (JSON: [{title: late|yours|free, rows: [{number, subject, who, state}]}]), yours, free,
+                   late (numbers), new, closed, first_answer (seconds), away (names), spam, held; no ticket
+report             see desk_report.py; no ticket
+alert              host!, problem! (for the subject), text! (the body); no ticket
+welcome            nothing; no ticket
+=================  ================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gateway.outbound.notices.customer import write_ack, write_answer
+from gateway.outbound.notices.held import write_held, write_undelivered
+from gateway.outbound.notices.installation import write_alert, write_welcome
+from gateway.outbound.notices.order import write_command, write_help, write_list
+from gateway.outbound.notices.scene import Scene, Writing
+from gateway.outbound.notices.ticket import (
+    write_answered,
+    write_assigned,
+    write_customer_reply,
+    write_escalation,
+    write_forward,
+    write_note,
+    write_offer,
+    write_reminder,
+    write_unproven,
+)
+
+BUILDERS: Mapping[str, Callable[[Scene], Writing]] = {
+    "ack": write_ack,
+    "answer": write_answer,
+    "offer": write_offer,
+    "assigned": write_assigned,
+    "escalation": write_escalation,
+    "customer-reply": write_customer_reply,
+    "answered": write_answered,
+    "reminder": write_reminder,
+    "note": write_note,
+    "held": write_held,
+    "unproven": write_unproven,
+    "undelivered": write_undelivered,
+    "forward": write_forward,
+    "command": write_command,
+    "list": write_list,
+    "help": write_help,
+    "alert": write_alert,
+    "welcome": write_welcome,
+}
+"""Kind of notice -> the function that finds its words and its row of mail.md 5.3."""
+
+TO_CUSTOMERS = frozenset({"ack", "answer"})
+"""Kinds that leave the house."""
+
+__all__ = ["BUILDERS", "TO_CUSTOMERS", "Scene", "Writing"]

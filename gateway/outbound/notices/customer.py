@@ -1,0 +1,172 @@
+"""Mail to customers: the acknowledgement and a person's answer. No furniture, nothing of the desk (mail.md 6, 10)."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import PurePath
+
+from gateway.model import EventFact, Person
+from gateway.outbound import thread
+from gateway.outbound.addressing import agent_name, hide_private
+from gateway.outbound.letter import is_message_id
+from gateway.outbound.markup import page
+from gateway.outbound.notices.scene import Scene, Writing, readable
+from gateway.outbound.sanitise import clean_html
+from gateway.outbound.words import quote_lines
+from gateway.reference import strip_tokens
+
+
+def _template_name(path: str) -> str:
+    parts = PurePath(path).parts
+    return "/".join(parts[1:]) if parts and parts[0] == "templates" else path
+
+
+def _reference(scene: Scene) -> str:
+    if scene.settings.customer.reference == "none":
+        return ""
+    return scene.words.say("reference", line=scene.settings.keys.make_reference_line(scene.number))
+
+
+def _reply(scene: Scene) -> tuple[str, str, int]:
+    return scene.inbox.name, "t", 0
+
+
+def write_ack(scene: Scene) -> Writing:
+    """ "We have your mail": no name, no text and no attachment name of the sender, only the subject (mail.md 10)."""
+    ack = scene.inbox.ack
+    path = ack.outside_hours_template if scene.flag("outside") and ack.outside_hours_template else ack.template
+    zone = scene.settings.ticketgate.timezone
+    text = scene.words.render(
+        _template_name(path),
+        {
+            "inbox": scene.inbox.name,
+            "hours": scene.words.weekdays_in(scene.inbox.hours.weekdays),
+            "city": zone.rpartition("/")[2].replace("_", " "),
+            "outside": scene.flag("outside"),
+            "reference": _reference(scene),
+        },
+    )
+    answered = scene.notice.in_reply_to or thread.received_id(scene.ticket, scene.notice.about)
+    answered = answered if is_message_id(answered) else ""
+    return Writing(
+        from_name=scene.inbox.name,
+        subject=thread.customer_subject(scene.ticket, scene.inbox, scene.words.say("no_subject")),
+        text=text,
+        reply=_reply(scene),
+        to=(("", scene.recipient.address),),
+        in_reply_to=answered,
+        references=thread.join([answered], []),
+        auto_submitted="auto-replied",
+    )
+
+
+def _quoted(scene: Scene) -> EventFact | None:
+    """The customer's mail that goes below the answer as one clean quote."""
+    if scene.settings.customer.quote == "none" or not scene.notice.quote:
+        return None
+    event = scene.find_event(scene.notice.quote)
+    # Only what a participant wrote and participants have seen: never an agent's words twice, never a held text.
+    return event if event and event.kind == "mail" and event.public and event.text.strip() else None
+
+
+def own_words(text: str) -> str:
+    """A mail's text without the quotes in it: a quote of quotes helps nobody."""
+    lines = [line for line in readable(text).split("\n") if not line.lstrip().startswith(">")]
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return "\n".join(lines)
+
+
+def without_salutation(text: str, first_name: str) -> str:
+    """The text without "Hi," at the start and the writer's first name at the end, if something remains."""
+    lines = text.strip("\n").split("\n")
+    if len(lines) > 2 and len(lines[0]) <= 30 and lines[0].rstrip().endswith((",", "!")) and not lines[1].strip():
+        lines = lines[2:]
+    if len(lines) > 1 and first_name and lines[-1].strip(" -").casefold() == first_name.casefold():
+        lines = lines[:-1]
+    return "\n".join(lines).strip("\n") or text
+
+
+def _people(scene: Scene) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+    """To and Cc, the same in every copy of one answer: the customer, then the others."""
+
+    def shown(person: Person) -> tuple[str, str]:
+        return (person.name if person.known else "", person.address)
+
+    people = list(scene.notice.recipients)
+    if scene.customer and any(p.party == scene.customer.party for p in people):
+        people.sort(key=lambda p: p.party != scene.customer.party if scene.customer else False)
+    return (shown(people[0]),), tuple(shown(p) for p in people[1:])
+
+
+def _signature(scene: Scene) -> str:
+    path = scene.inbox.signature
+    name = _template_name(path)
+    if not path or not scene.words.has(name):
+        return ""
+    author = scene.notice.author
+    values = {"inbox": scene.inbox.name, "name": agent_name(author, scene.settings) if author else scene.inbox.name}
+    return scene.words.render(name, values).strip("\n")
+
+
+def _safe(scene: Scene, text: str) -> str:
+    """The last line of defence: no token and no agent's own address, whatever happened before."""
+    return hide_private(strip_tokens(text), scene.inbox, scene.settings)
+
+
+def write_answer(scene: Scene) -> Writing:
+    """A person's answer: the text, a signature, one clean quote of the customer's last mail, one reference line."""
+    notice, words = scene.notice, scene.words
+    text = _safe(scene, readable(notice.text))
+    signature = _signature(scene)
+    if signature and text.rstrip().endswith(signature.strip()):
+        signature = ""
+    parts, left_out = scene.files(notice.attachments, scene.settings.customer.attachments_max)
+    quoted = _quoted(scene)
+    reference = _reference(scene)
+    footer = f"{scene.inbox.name}  {reference}" if reference else ""
+    attribution = quote = ""
+    if quoted:
+        author = scene.person(quoted.party) or scene.customer
+        said = own_words(quoted.text)
+        said = without_salutation(said, scene.first(author) if author and author.known else "")
+        quote = _safe(scene, said)
+        attribution = words.say("wrote", name=scene.name(author), when=words.full(quoted.at))
+    blocks = [text, signature, *(words.say("left_out", file=line) for line in left_out)]
+    blocks += [f"{attribution}\n{quote_lines(quote)}"] if quote else []
+    blocks += [footer] if footer else []
+    plain = "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
+    subject = thread.customer_subject(scene.ticket, scene.inbox, words.say("no_subject"))
+    html = ""
+    if notice.html and scene.settings.customer.html != "never" and (body := clean_html(notice.html)):
+        pieces = [_safe(scene, body)]
+        pieces += [f"<p>{_breaks(block)}</p>" for block in blocks[1 : 2 + len(left_out)] if block]
+        if quote:
+            pieces.append(f"<p>{escape(attribution)}</p>\n<blockquote>{_breaks(quote)}</blockquote>")
+        pieces += [f"<p>{escape(footer)}</p>"] if footer else []
+        html = page(subject, "\n".join(pieces), words.language)
+    author_name = agent_name(notice.author, scene.settings) if notice.author else ""
+    via = words.say("agent_from", name=author_name, inbox=scene.inbox.name)
+    to, cc = _people(scene)
+    # Never notice.in_reply_to: that may be the agent's own mail, and its id belongs to a private mailbox.
+    newest = _quoted(scene) or scene.newest_mail(before=notice.event)
+    answered = thread.received_id(scene.ticket, newest.number) if newest else ""
+    seen = thread.conversation(scene.ticket, scene.recipient, notice.event)
+    return Writing(
+        from_name=via if author_name and scene.inbox.from_style == "agent-via" else scene.inbox.name,
+        subject=subject,
+        text=plain,
+        html=html,
+        parts=parts,
+        reply=_reply(scene),
+        to=to,
+        cc=cc,
+        in_reply_to=answered,
+        # The answered mail is among those this party has seen, in its place: no need to move it to the end.
+        references=thread.join([thread.first_id(scene.ticket) or answered], [*seen, answered]),
+        auto_submitted="",
+    )
+
+
+def _breaks(text: str) -> str:
+    return escape(text).replace("\n", "<br>\n")

@@ -1,0 +1,128 @@
+"""Mail that stops something: an agent's answer that was held, or one that could not be delivered (mail.md 12.2)."""
+
+from __future__ import annotations
+
+from gateway.model import EventFact, Person
+from gateway.outbound import thread
+from gateway.outbound.addressing import display_address
+from gateway.outbound.letter import Part
+from gateway.outbound.notices.customer import without_salutation
+from gateway.outbound.notices.scene import Scene, Writing, readable
+from gateway.outbound.notices.ticket import agent_row, direct_thread, root_thread, writing
+
+_TEMPLATES = {
+    "collision": "held-collision.txt",
+    "command": "held-command.txt",
+    "agent-token": "held-token.txt",
+    "no-token": "held-token.txt",
+    "agent-unproven": "held-unproven.txt",
+    "dmarc-fail": "held-unproven.txt",
+    "signature-old": "held-unproven.txt",
+    "auth-temperror": "held-unproven.txt",
+    "header-ambiguous": "held-unproven.txt",
+    "replayed": "held-replayed.txt",
+    "unknown-address": "held-unknown-address.txt",
+    "cut-line": "held-cut-line.txt",
+}
+_WITHOUT_SEND = ("held-unproven.txt", "held-unknown-address.txt")
+"""Notices that show no one-tap ``send``: the doubt is about who wrote, so a deliberate answer is asked for."""
+
+
+def _markers(bad_line: str) -> str:
+    """``^^^^`` below the word nobody understood."""
+    start = len(bad_line) - len(bad_line.lstrip("#!/ "))
+    word = bad_line[start:].split(" ")[0].rstrip(":")
+    return " " * start + "^" * max(1, len(word))
+
+
+def _told(scene: Scene, event: EventFact | None, author: Person | None) -> str:
+    """What a colleague wrote, without the greeting: the one who collided wants the substance."""
+    if not event:
+        return ""
+    return without_salutation(readable(event.text), scene.first(author) if author else "")
+
+
+def write_held(scene: Scene) -> Writing:
+    """An agent's mail was not sent: why, what it said, and what to do. The reply address names the held text."""
+    notice, words = scene.notice, scene.words
+    held = scene.held
+    own = readable(notice.text or (held.text if held else ""))
+    theirs = scene.find_event(notice.other) if notice.other else None
+    mine = scene.find_event(notice.about)
+    template = _TEMPLATES.get(notice.reason, "held-other.txt")
+    colleague = scene.person(theirs.party) if theirs else None
+    orders = () if template in _WITHOUT_SEND else ("send", "discard")
+    links = scene.links(orders, notice.about)
+    bad_line = readable(held.bad_line if held and held.bad_line else scene.fact("bad_line"))
+    text = scene.render(
+        template,
+        text=own or words.say("no_text"),
+        has_text=bool(own.strip()),
+        their_text=_told(scene, theirs, colleague),
+        colleague_first=scene.first(colleague or scene.owner),
+        their_clock=words.moment(theirs.at, scene.now) if theirs else "",
+        my_clock=words.moment(mine.at, scene.now) if mine else words.clock(scene.now),
+        earlier_by=words.span(mine.at - theirs.at, long=True) if theirs and mine and mine.at >= theirs.at else "",
+        bad_line=bad_line,
+        markers=_markers(bad_line),
+        verb=bad_line.lstrip("#!/ ").split(" ")[0].rstrip(":") if bad_line else "",
+        hint=scene.fact("hint"),
+        problem=scene.fact("problem"),
+        address=display_address(scene.fact("address")),
+        registered=scene.recipient.address,
+        lead=scene.lead_name(),
+        becomes_note=scene.settings.commands.collision_default.startswith("note"),
+        note_after=scene.settings.commands.collision_default.partition(" ")[2] or "24h",
+        days=scene.settings.commands.hold_for.days,
+        internal=bool(held and held.internal),
+        again=scene.flag("again"),
+        expiring=scene.flag("expiring"),
+        links=links,
+    )
+    answered = notice.in_reply_to or thread.received_id(scene.ticket, notice.about)
+    return writing(
+        agent_row(scene, "h", notice.about),
+        direct_thread(scene, answered),
+        from_name=scene.inbox.name,
+        text=text,
+        auto_submitted="auto-replied",
+        ticket_event="held",
+        links=links,
+    )
+
+
+def write_undelivered(scene: Scene) -> Writing:
+    """A person's answer did not arrive, or is late: said to its author, with the words of the other side."""
+    notice, words = scene.notice, scene.words
+    sent = scene.find_event(notice.about)
+    relayed = next((e for e in scene.ticket.events if e.kind == "relayed" and e.answers == notice.about), None)
+    # The token names the mail that went out, whichever of the two events the plan named.
+    target = notice.about if not sent or sent.kind == "relayed" else (relayed.number if relayed else notice.about)
+    links = scene.links(("send",), target) if not scene.flag("deferred") else ()
+    recipient = scene.person(int(scene.fact("party") or 0)) or scene.customer
+    text = scene.render(
+        "undelivered.txt",
+        sent_at=words.moment(sent.at, scene.now) if sent else "",
+        name=scene.name(recipient),
+        address=display_address(scene.fact("recipient") or (recipient.address if recipient else "")),
+        status=scene.fact("status"),
+        diagnostic=scene.fact("diagnostic"),
+        full_mailbox=scene.fact("status") in ("5.2.2", "4.2.2"),
+        no_mailbox=scene.fact("status") in ("5.1.1", "5.1.10", "5.1.6"),
+        deferred=scene.flag("deferred"),
+        unknown=scene.flag("unknown"),
+        report=bool(notice.data.get("report")),
+        links=links,
+    )
+    report = readable(notice.data.get("report", ""))
+    parts = (Part("delivery-report.txt", "text/plain", report.encode("utf-8", "replace") + b"\n", plain=True),)
+    answer = sent.answers if sent and sent.kind == "relayed" else notice.about
+    return writing(
+        agent_row(scene, "h", target),
+        root_thread(scene, thread.about(scene.ticket, scene.recipient, answer, notice.event)),
+        from_name=scene.inbox.name,
+        text=text,
+        parts=parts if report else (),
+        ticket_event="undelivered",
+        links=links,
+    )

@@ -1,0 +1,176 @@
+"""Answers to commands: what was done, a ticket or its history by mail, lists, search results, help (mail.md 14)."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from gateway.address import clean_text
+from gateway.model import EventFact
+from gateway.outbound import thread
+from gateway.outbound.letter import is_message_id
+from gateway.outbound.notices.scene import Scene, Writing, readable
+from gateway.outbound.notices.ticket import agent_row, direct_thread, root_thread, writing
+
+_SHOWN_KINDS = ("mail", "answer", "note")
+
+
+def _value(scene: Scene, value: str) -> str:
+    """A command's resolved argument; times are always said in full, because "tomorrow" was the agent's word."""
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return clean_text(value)
+    return scene.words.full(at) if at.tzinfo else clean_text(value)
+
+
+def _done(scene: Scene) -> list[str]:
+    """One line for each thing done: ``4827 is yours.``"""
+    said = []
+    for line in scene.notice.data.get("done", "").splitlines():
+        verb, _, value = line.strip().partition(" ")
+        if verb:
+            key = f"done_{verb}" if scene.words.knows(f"done_{verb}") else "done_other"
+            said.append(scene.words.say(key, verb=verb, value=_value(scene, value), number=scene.number or ""))
+    return said
+
+
+def _message(scene: Scene, event: EventFact) -> str:
+    """One message of ``#show``: a line that says who, when and whether it is internal, then the text."""
+    who = scene.name(scene.person(event.party))
+    head = f"{event.number}. {who}, {scene.words.full(event.at)}"
+    head += "" if event.public else f"  ({scene.words.say('internal')})"
+    files = "".join(f"\n  [{readable(name)}]" for name in event.attachments)
+    return f"{head}\n\n{readable(event.text) or scene.words.say('no_text')}{files}"
+
+
+def _history_line(scene: Scene, event: EventFact) -> str:
+    author = scene.person(event.party)
+    who = f"  {scene.name(author)}" if author else ""
+    why = f"  ({clean_text(event.reason)})" if event.reason else ""
+    return f"{event.number:>4}  {scene.words.moment(event.at, scene.now):<18} {event.kind}{who}{why}"
+
+
+def _body(scene: Scene, verb: str) -> str:
+    if scene.notice.text:
+        return readable(scene.notice.text)
+    if verb == "show":
+        shown = [e for e in scene.ticket.events if e.kind in _SHOWN_KINDS]
+        return "\n\n".join(_message(scene, event) for event in reversed(shown))
+    if verb == "history":
+        return "\n".join(_history_line(scene, e) for e in scene.ticket.events if e.number != scene.notice.event)
+    return ""
+
+
+def write_command(scene: Scene) -> Writing:
+    """The answer to a command: one short mail in the ticket's thread, or to the person when it is about no ticket."""
+    if not scene.has_ticket:
+        return write_list(scene)
+    notice = scene.notice
+    verb = scene.fact("verb")
+    links = scene.links(("undo",), notice.event) if scene.flag("undo") else ()
+    parts, left_out = scene.files(notice.attachments, scene.settings.customer.attachments_max)
+    text = scene.render(
+        "command.txt",
+        done=_done(scene),
+        problem=scene.fact("problem"),
+        note_kept=scene.flag("note_kept"),
+        body=_body(scene, verb),
+        verb=verb,
+        files=[p.name for p in parts],
+        left_out=left_out,
+        links=links,
+        subject=thread.plain_subject(scene.ticket, scene.words.say("no_subject")),
+    )
+    row = direct_thread(scene, notice.in_reply_to) if notice.in_reply_to else root_thread(scene, [])
+    return writing(
+        agent_row(scene, "a", notice.event),
+        row,
+        from_name=scene.inbox.name,
+        text=text,
+        parts=parts,
+        auto_submitted="auto-replied",
+        ticket_event="command",
+        links=links,
+    )
+
+
+def _rows(scene: Scene) -> list[dict[str, Any]]:
+    found = json.loads(scene.notice.data.get("rows") or "[]")
+    return [row for row in found if isinstance(row, dict)]
+
+
+def _row_line(row: dict[str, Any]) -> str:
+    number = f"#{row.get('number', '')}"
+    subject = readable(clean_text(str(row.get("subject", "")), 60))[:34]
+    state, who, age = (clean_text(str(row.get(key, "")), 40) for key in ("state", "who", "age"))
+    line = f"  {number:<6} {state:<8} {subject:<35} {readable(who):<10} {age}".rstrip()
+    snippet = readable(clean_text(str(row.get("snippet", "")), 100))
+    return f'{line}\n         "... {snippet} ..."' if snippet else line
+
+
+def write_list(scene: Scene) -> Writing:
+    """A list, a search result, help about nothing in particular, own settings: answer with a number or a command."""
+    notice, words = scene.notice, scene.words
+    search = scene.fact("verb") == "search"
+    rows = _rows(scene)
+    text = scene.render(
+        "list.txt",
+        done=_done(scene),
+        problem=scene.fact("problem"),
+        title=readable(scene.fact("title")),
+        query=readable(scene.fact("query")),
+        search=search,
+        count=scene.fact("count") or str(len(rows)),
+        rows=[_row_line(row) for row in rows],
+        example=rows[-1].get("number", "") if rows else "",
+        body=readable(notice.text),
+        verb=scene.fact("verb"),
+    )
+    return _personal(scene, words.say("search") if search else scene.inbox.name, text)
+
+
+def write_help(scene: Scene) -> Writing:
+    """All verbs, or one. In a ticket's thread when it was asked there."""
+    topic = scene.fact("topic")
+    template = f"help-{topic}.txt"
+    found = topic.isalpha() and scene.words.has(template)
+    text = scene.render(
+        template if found else "help.txt",
+        topic=topic,
+        body=readable(scene.notice.text),
+        lead=scene.settings.agents[scene.recipient.agent].role == "lead"
+        if scene.recipient.agent in scene.settings.agents
+        else False,
+    )
+    if not scene.has_ticket:
+        return _personal(scene, scene.inbox.name, text)
+    notice = scene.notice
+    status = scene.render("help-status.txt")
+    row = direct_thread(scene, notice.in_reply_to) if notice.in_reply_to else root_thread(scene, [])
+    return writing(
+        agent_row(scene, "a", notice.event),
+        row,
+        from_name=scene.inbox.name,
+        text=f"{status}\n{text}",
+        auto_submitted="auto-replied",
+        ticket_event="command",
+    )
+
+
+def _personal(scene: Scene, name: str, text: str) -> Writing:
+    """The row "search result; list, help, settings" of mail.md 5.3."""
+    notice = scene.notice
+    answered = notice.in_reply_to if is_message_id(notice.in_reply_to) else ""
+    subject = readable(scene.fact("subject")) or scene.fact("verb") or "ticketgate"
+    return Writing(
+        from_name=name,
+        subject=f"Re: {subject.removeprefix('Re: ')}",
+        text=text,
+        reply=(name, "d", notice.event),
+        in_reply_to=answered,
+        references=thread.join([], [], answered),
+        auto_submitted="auto-replied" if answered else "auto-generated",
+        html_wanted=False,
+    )

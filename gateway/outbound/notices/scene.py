@@ -1,0 +1,232 @@
+"""What a builder of a notice may look at: one notice, one recipient, the ticket as it now stands. Values only."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from gateway.address import clean_text
+from gateway.model import Attachment, EventFact, HeldFact, Notice, Person, TicketFacts
+from gateway.outbound.addressing import agent_name, display_address, display_name, header_name, short_name
+from gateway.outbound.letter import Part
+from gateway.outbound.onetap import Link, make_links
+from gateway.outbound.words import Words
+from gateway.reference import strip_tokens
+from gateway.settings import Inbox, Settings
+
+_LONGEST_TEXT = 200_000  # characters of one text in a mail; the rest is one #show away
+_UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """What a builder decides: the words and the row of mail.md 5.3. compose.py makes headers of it."""
+
+    from_name: str
+    subject: str
+    text: str
+    html: str = ""
+    parts: tuple[Part, ...] = ()
+    related: tuple[Part, ...] = ()
+    reply: tuple[str, str, int] | None = None  # display name, token kind, event of the token
+    to: tuple[tuple[str, str], ...] = ()  # (name, address)
+    cc: tuple[tuple[str, str], ...] = ()
+    in_reply_to: str = ""
+    references: tuple[str, ...] = ()
+    auto_submitted: str = "auto-generated"
+    list_id: tuple[str, str] | None = None  # phrase, left part of the id
+    ticket_event: str = ""  # X-Ticket-Event; "" for mail that carries no ticket headers
+    unsubscribe: str = ""  # order of the List-Unsubscribe link
+    html_wanted: bool = True  # agents: make the HTML part from the text
+    links: tuple[Link, ...] = ()  # the one-tap links that stand in the text
+
+
+def readable(text: str) -> str:
+    """Somebody else's text as we show it: no tokens of anybody, no controls, no bidirectional overrides."""
+    cleaned = _UNSEEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    cleaned = "".join(c for c in cleaned if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
+    return strip_tokens(cleaned[:_LONGEST_TEXT]).strip("\n")
+
+
+def size_words(size: int) -> str:
+    """``3 kB``, ``1.4 MB``."""
+    return f"{size / 1_000_000:.1f} MB" if size >= 1_000_000 else f"{max(1, round(size / 1000))} kB"
+
+
+class Scene:
+    """One notice for one recipient. Nothing here reads a clock or a file but the templates."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        words: Words,
+        inbox: Inbox,
+        ticket: TicketFacts | None,
+        notice: Notice,
+        recipient: Person,
+        now: datetime,
+    ) -> None:
+        self.settings = settings
+        self.words = words
+        self.inbox = inbox
+        self.notice = notice
+        self.recipient = recipient
+        self.now = now
+        self._ticket = ticket
+
+    @property
+    def ticket(self) -> TicketFacts:
+        if self._ticket is None:
+            raise ValueError(f"a notice of kind {self.notice.kind} needs a ticket")
+        return self._ticket
+
+    @property
+    def has_ticket(self) -> bool:
+        return self._ticket is not None and self._ticket.number > 0
+
+    @property
+    def number(self) -> int:
+        return self._ticket.number if self._ticket else 0
+
+    # -------------------------------------------------------------- history
+
+    def find_event(self, number: int) -> EventFact | None:
+        return next((e for e in self.ticket.events if e.number == number), None)
+
+    @cached_property
+    def held(self) -> HeldFact | None:
+        """The held mail this notice is about."""
+        return next((h for h in self.ticket.held if h.event == self.notice.about), None)
+
+    def event_text(self, number: int) -> str:
+        event = self.find_event(number)
+        return readable(event.text) if event else ""
+
+    def newest_mail(self, before: int = 0) -> EventFact | None:
+        """The newest public mail of a participant."""
+        found = [
+            e
+            for e in self.ticket.events
+            if e.kind == "mail" and e.public and (not before or e.number < before) and e.number != self.notice.event
+        ]
+        return found[-1] if found else None
+
+    # -------------------------------------------------------------- people
+
+    def person(self, party: int) -> Person | None:
+        """A party as far as the ticket and the notice know it."""
+        ticket = self._ticket
+        people: list[Person | None] = [self.notice.author, self.recipient, *self.notice.recipients]
+        if ticket:
+            people += [ticket.customer, ticket.owner, *ticket.participants]
+        return next((p for p in people if p and p.party == party), None)
+
+    def name(self, person: Person | None) -> str:
+        return display_name(person, self.settings) if person else self.words.say("somebody")
+
+    def first(self, person: Person | None) -> str:
+        return short_name(person, self.settings) if person else self.words.say("somebody")
+
+    def in_header(self, person: Person | None) -> str:
+        return header_name(person, self.settings) if person else self.words.say("somebody")
+
+    @property
+    def customer(self) -> Person | None:
+        return self.ticket.customer
+
+    @property
+    def owner(self) -> Person | None:
+        return self.ticket.owner
+
+    @property
+    def mine(self) -> bool:
+        return bool(self.owner and self.owner.party == self.recipient.party)
+
+    def colleague(self) -> str:
+        """The handle of another agent of this inbox, for the example of ``#assign``."""
+        handles = [a.handle for a in self.settings.agents_of(self.inbox) if a.handle != self.recipient.agent]
+        return handles[0] if handles else "bob"
+
+    def lead_name(self) -> str:
+        leads = self.settings.leads_of(self.inbox)
+        return leads[0].name.split()[0] if leads and leads[0].name.split() else ""
+
+    # -------------------------------------------------------------- facts
+
+    def fact(self, key: str) -> str:
+        """A fact of the notice, cleaned for one line."""
+        return clean_text(self.notice.data.get(key, ""), 500)
+
+    def flag(self, key: str) -> bool:
+        return self.notice.data.get(key, "") not in ("", "0")
+
+    def when(self, key: str) -> str:
+        """A fact that is an ISO date-time, as people say it; "" if there is none."""
+        found = self.notice.data.get(key, "")
+        return self.words.moment(datetime.fromisoformat(found), self.now) if found else ""
+
+    def links(self, orders: Iterable[str], event: int) -> tuple[Link, ...]:
+        body = self.words.say("press_send")
+        keys = self.settings.keys
+        return make_links(keys, self.inbox, self.recipient, orders, self.number, event, body)
+
+    def usual_links(self, event: int, *, first_mail: bool) -> tuple[Link, ...]:
+        """The configured one-tap actions less those that make no sense now (mail.md 12.4)."""
+        senseless = {"claim"} if self.mine else set()
+        if not first_mail:
+            senseless.add("spam")
+        orders = [o for o in self.settings.agent_mail.actions if o.split()[0] not in senseless]
+        return self.links(orders, event)
+
+    # -------------------------------------------------------------- files
+
+    def files(self, attachments: tuple[Attachment, ...], limit: int) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+        """The files that may go along, and a line for each that may not (too large together, or a refused type)."""
+        parts, left_out, used = [], [], 0
+        for attachment in attachments:
+            refused = attachment.type.lower() in self.settings.security.strip_types
+            too_large = used + attachment.size > limit
+            name = clean_text(attachment.name, 150)
+            if refused or too_large or (attachment.size and not attachment.content):
+                left_out.append(f"{name} ({size_words(attachment.size)})")
+                continue
+            used += attachment.size
+            parts.append(Part(name, attachment.type, attachment.content))
+        return tuple(parts), tuple(left_out)
+
+    # -------------------------------------------------------------- text
+
+    def render(self, template: str, **values: object) -> str:
+        """A template with the values every template may use, and some of its own."""
+        common: dict[str, object] = {
+            "number": self.number,
+            "inbox": self.inbox.name,
+            "inbox_address": self.inbox.address,
+            "mark": "-- ",
+            "recipient": agent_name(self.recipient, self.settings) or self.recipient.address,
+            "recipient_first": self.first(self.recipient),
+            "colleague": self.colleague(),
+            "kind": self.notice.kind,
+            "reason": self.notice.reason,
+            "fact": self.fact,
+            "flag": self.flag,
+            "when": self.when,
+        }
+        if self.has_ticket:
+            customer = self.customer
+            common |= {
+                "customer": self.name(customer),
+                "customer_first": self.first(customer),
+                "customer_address": display_address(customer.address) if customer else "",
+                "customer_named": bool(customer and customer.known and customer.name),
+                "owner": self.name(self.owner) if self.owner else "",
+                "owner_first": self.first(self.owner) if self.owner else "",
+                "mine": self.mine,
+                "state": self.ticket.state.value,
+            }
+        return self.words.render(template, common | values)
