@@ -195,9 +195,8 @@ async def test_a_closed_database_refuses_work(database: Database) -> None:
 
 
 @pytest.mark.postgresql
-async def test_a_deadlock_is_tried_again(postgres_server) -> None:
-    database = Database(postgres_server.create_database())
-    database.migrate()
+async def test_a_deadlock_is_tried_again(postgresql_database: Database) -> None:
+    database = postgresql_database
     await database.write(_add("a", 0))
     await database.write(_add("b", 0))
     both = threading.Barrier(2)
@@ -216,7 +215,6 @@ async def test_a_deadlock_is_tried_again(postgres_server) -> None:
 
     await asyncio.gather(database.write(in_order("a", "b")), database.write(in_order("b", "a")))
     assert await database.read(lambda tx: tx.execute(sa.select(counters.c.value)).scalars().all()) == [2, 2]
-    database.close()
 
 
 @pytest.mark.postgresql

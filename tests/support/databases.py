@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from gateway.store.database import Database
 from tests.support.real import need
@@ -29,10 +30,10 @@ class PostgresServer:
     def url(self, name: str) -> str:
         return f"postgresql://ticketgate@/{name}?host={self.folder}"
 
-    def create_database(self) -> str:
-        """The url of a fresh, empty database."""
+    def create_database(self, template: str = "template0") -> str:
+        """The url of a fresh database: empty, or a copy of another."""
         name = f"t{uuid.uuid4().hex[:12]}"
-        self.run(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
         return self.url(name)
 
     def run(self, statement: str) -> None:
@@ -92,19 +93,46 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.create_database()
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A migrated database, once on SQLite and once on PostgreSQL."""
-    store = Database(database_url)
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy: a migration a test would take most of its time."""
+    path = tmp_path_factory.mktemp("store") / "migrated.db"
+    store = Database(f"sqlite:{path}")
     store.migrate()
-    yield store
     store.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgres_server: PostgresServer) -> str:
+    """The name of a migrated PostgreSQL database to copy."""
+    url = postgres_server.create_database()
+    store = Database(url)
+    store.migrate()
+    store.close()
+    return str(sa.make_url(url).database)
 
 
 @pytest.fixture
-def sqlite_database(tmp_path: Path) -> Iterator[Database]:
+def sqlite_database(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Database]:
     """A migrated SQLite database, for tests that need a store but do not test it."""
-    store = Database(f"sqlite:{tmp_path}/ticketgate.db")
-    store.migrate()
+    path = tmp_path / "ticketgate.db"
+    shutil.copy(migrated_sqlite, path)
+    store = Database(f"sqlite:{path}")
     yield store
     store.close()
+
+
+@pytest.fixture
+def postgresql_database(postgres_server: PostgresServer, migrated_postgresql: str) -> Iterator[Database]:
+    """A migrated PostgreSQL database, for tests of what only it can do."""
+    store = Database(postgres_server.create_database(template=migrated_postgresql))
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=SQLITE_AND_POSTGRESQL)
+def database(request: pytest.FixtureRequest) -> Database:
+    """A migrated database, once on SQLite and once on PostgreSQL."""
+    store: Database = request.getfixturevalue(f"{request.param}_database")
+    return store
