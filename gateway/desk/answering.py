@@ -120,7 +120,7 @@ def _answer(draft: Draft, case: Case, text: str, person: Person, *, close: bool)
     draft.change(TicketChange(owner=person.party, state=State.CLOSED if close else State.WAITING))
     draft.explain(f"answer of {person.agent or person.address} relayed to {ticket.customer.address}")
     if former is not None and former.party != person.party:
-        draft.notify("answered", [former], about=number, author=person)
+        draft.notify("answered", [former], about=number, author=person, data={"taken": "1"})
         draft.explain(f"former owner {former.agent} is told")
     draft.clear_timers("unclaimed", "unanswered", "snooze")
 
@@ -170,17 +170,17 @@ def _about_held(case: Case) -> Plan:
     if held is None:
         return hold_answer(case, "nothing-held")
     if held.resolution:
-        return hold_answer(case, "already-decided", data={"resolution": held.resolution})
+        return hold_answer(case, "already-decided", data={"value": held.resolution})
     if case.orders.held or not case.orders.commands:
-        return hold_answer(case, "command" if case.orders.held else "undecided", data={"held": str(held.event)})
+        return hold_answer(case, "command" if case.orders.held else "undecided", data={"again": "1"})
     draft, person = Draft(case), case.agent_person
     assert person is not None
     number = draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
     decision = _decide(case.orders)
     if not decision:
-        return hold_answer(case, "undecided", data={"held": str(held.event)})
+        return hold_answer(case, "undecided", data={"again": "1"})
     _settle_held(draft, case, held, person, decision)
-    data = {"verb": decision, "result": _RESOLUTIONS[decision], "held": str(held.event)}
+    data = {"verb": decision, "done": decision}
     draft.notify("command", [person], about=number, in_reply_to=case.findings.message.message_id, data=data)
     return draft.plan("command")
 
@@ -271,7 +271,7 @@ def _forwarded(case: Case) -> Plan:
         author=customer if certain else None,
         in_reply_to=case.findings.message.message_id,
         attachments=case.findings.message.attachments,
-        data={"certain": "yes" if certain else ""},
+        data={"uncertain": "" if certain else "1"},
     )
     others = [p for p in assignment.offered(case) if p.party != person.party]
     draft.notify("offer", others, about=number, author=customer, data={"forwarded_by": person.agent})
@@ -292,7 +292,7 @@ def _own_matter(case: Case) -> Plan:
         [person],
         about=number,
         in_reply_to=case.findings.message.message_id,
-        data={"certain": "", "own": "yes"},
+        data={"uncertain": "1"},
     )
     others = [p for p in assignment.offered(case) if p.party != person.party]
     draft.notify("offer", others, about=number, author=person)

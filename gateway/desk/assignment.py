@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gateway.desk.case import Case
 from gateway.model import Person, TicketFacts
@@ -55,12 +55,13 @@ def find_agents(case: Case, who: str) -> tuple[Agent, ...]:
     """Agents meant by a handle, first name, address or unique beginning; several when it is ambiguous."""
     word = who.strip().lower()
     agents = [a for a in case.settings.agents.values() if a.enabled]
-    for fits in (
+    ways: tuple[Callable[[Agent], bool], ...] = (
         lambda a: word == a.handle.lower(),
         lambda a: word in (a.address.lower(), *(x.lower() for x in a.also)),
         lambda a: word in a.name.lower().split(),
         lambda a: a.handle.lower().startswith(word) or any(w.startswith(word) for w in a.name.lower().split()),
-    ):
+    )
+    for fits in ways:
         found = tuple(a for a in agents if fits(a))
         if found:
             return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gateway.address import first_name
 from gateway.desk import assignment
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
@@ -56,12 +57,12 @@ def check_orders(case: Case) -> Problem | None:
             return Problem("not-available", {"verb": command.verb})
         agent = case.agent
         if agent is not None and agent.role == "observer" and command.verb not in ("note", "help"):
-            return Problem("not-allowed", {"verb": command.verb, "role": "agent"})
+            return Problem("not-allowed", {"verb": command.verb, "value": "agent"})
         if command.verb == "assign":
             found = assignment.find_agents(case, command.argument)
             if len(found) != 1:
                 names = ", ".join(a.handle for a in found or case.settings.agents.values())
-                return Problem("who", {"verb": "assign", "argument": command.argument, "names": names})
+                return Problem("who", {"verb": "assign", "value": command.argument, "names": names})
     return None
 
 
@@ -71,14 +72,17 @@ def carry_out(draft: Draft, case: Case, person: Person, *, quiet: bool) -> None:
     for command in case.orders.commands:
         deed = DEEDS.get(command.verb)
         if deed is not None:
-            results.append((command.verb, deed(Deed(draft, case, person, command))))
-    results = [(verb, words) for verb, words in results if words]
-    if quiet or not results:
+            results.append(deed(Deed(draft, case, person, command)))
+    done = [words for words in results if words]
+    if quiet or not done:
         return
-    data = {"verb": results[0][0], "result": results[0][1], "count": str(len(results))}
-    for number, (verb, words) in enumerate(results):
-        data[f"verb{number}"], data[f"result{number}"] = verb, words
-    draft.notify("command", [person], in_reply_to=case.findings.message.message_id, about=case.match.event, data=data)
+    draft.notify(
+        "command",
+        [person],
+        in_reply_to=case.findings.message.message_id,
+        about=case.match.event,
+        data={"verb": case.orders.commands[0].verb, "done": "\n".join(done)},
+    )
 
 
 # ------------------------------------------------------------------ the verbs
@@ -86,13 +90,13 @@ def carry_out(draft: Draft, case: Case, person: Person, *, quiet: bool) -> None:
 
 def _claim(deed: Deed) -> str:
     _own(deed, deed.person, "claim")
-    return "claimed"
+    return f"claim {_first(deed.person)}"
 
 
 def _release(deed: Deed) -> str:
     deed.draft.add_event("release", party=deed.person.party)
     deed.draft.change(TicketChange(owner=0))
-    return "released"
+    return "release"
 
 
 def _assign(deed: Deed) -> str:
@@ -104,7 +108,7 @@ def _assign(deed: Deed) -> str:
     last = next((e for e in reversed(ticket.events) if e.kind in ("mail", "note", "answer")), None)
     if person.party != deed.person.party:
         deed.draft.notify("assigned", [person], about=last.number if last else 0, author=deed.person)
-    return f"assigned {agent.handle}"
+    return f"assign {_first(person)}"
 
 
 def _own(deed: Deed, person: Person, kind: str) -> None:
@@ -130,7 +134,7 @@ def _close(deed: Deed) -> str:
         deed.draft.change(TicketChange(state=State.CLOSED, owner=owner))
         deed.draft.clear_timers("unclaimed", "unanswered", "waiting", "snooze", "followup")
         deed.draft.explain("closed")
-    return "closed"
+    return "close"
 
 
 def _open(deed: Deed) -> str:
@@ -141,10 +145,10 @@ def _open(deed: Deed) -> str:
             held.journal, Instruction(act="admit", by=deed.person.party, ticket=held.ticket, event=held.event)
         )
         deed.draft.explain(f"held event {held.event} admitted by {deed.person.agent}")
-        return "admitted"
+        return "admit"
     deed.draft.add_event("open", party=deed.person.party)
     deed.draft.change(TicketChange(state=State.OPEN))
-    return "opened"
+    return "open"
 
 
 def _discard(deed: Deed) -> str:
@@ -153,13 +157,13 @@ def _discard(deed: Deed) -> str:
         return "nothing"
     deed.draft.resolve(held.event, "discarded")
     deed.draft.explain(f"held event {held.event} discarded by {deed.person.agent}")
-    return "discarded"
+    return "discard"
 
 
 def _wait(deed: Deed) -> str:
     deed.draft.add_event("wait", party=deed.person.party)
     deed.draft.change(TicketChange(state=State.WAITING))
-    return "waiting"
+    return "wait"
 
 
 def _status(deed: Deed) -> str:
@@ -170,11 +174,22 @@ def _status(deed: Deed) -> str:
 def _ack(deed: Deed) -> str:
     deed.draft.add_event("ack-reminder", party=deed.person.party)
     deed.draft.clear_timers("unanswered", "unclaimed")
-    return "acked"
+    return "ack"
 
 
 def _help(deed: Deed) -> str:
-    return f"help {deed.command.argument}".strip()
+    deed.draft.notify(
+        "help",
+        [deed.person],
+        about=deed.case.match.event,
+        in_reply_to=deed.case.findings.message.message_id,
+        data={"topic": deed.command.argument.lower(), "subject": deed.case.findings.message.subject},
+    )
+    return ""
+
+
+def _first(person: Person) -> str:
+    return first_name(person.name) or person.agent or person.address
 
 
 def _held_behind(case: Case) -> HeldFact | None:
@@ -199,4 +214,4 @@ DEEDS: dict[str, Callable[[Deed], str]] = {
     "discard": _discard,
     "help": _help,
 }
-"""Verb -> what it does; returns a word for the confirmation."""
+"""Verb -> what it does; returns "word value" for the confirmation, "" when it said all itself."""

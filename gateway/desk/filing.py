@@ -54,9 +54,11 @@ def plan_filed(case: Case) -> Plan:
     draft.change(TicketChange(state=state, owner=0 if owner is None else None))
     if state is not case.ticket.state:
         draft.explain(f"state {case.ticket.state} -> {state}")
-    data = {"was": str(case.ticket.state)}
+    data = {"cc": _copied(case)}
+    if case.ticket.state is State.CLOSED:
+        data["reopened"] = "1"
     if case.verdict.unproven_filed:
-        data["unproven"] = "yes"
+        data["unproven"] = "1"
         draft.explain("author not proven, but the domain offers no proof and the token was this party's own")
     draft.notify(
         "customer-reply",
@@ -84,7 +86,7 @@ def plan_agents_only(case: Case) -> Plan:
     number = draft.add_mail(kind, party=author.party if author else 0, public=False, text=_shown_text(case))
     if kind in ("unverified-report", "complaint"):
         people = assignment.owner_or_pool(case) if kind == "unverified-report" else assignment.leads(case)
-        draft.notify("undelivered", people, about=number, reason=kind, text=_shown_text(case))
+        draft.notify("unproven", people, about=number, author=author, reason=kind, data={"address": _address(case)})
     draft.explain(f"automatic mail ({case.findings.origin}): shown to agents, changes nothing")
     return draft.plan("agents-only")
 
@@ -110,10 +112,11 @@ def plan_report(case: Case) -> Plan:
             about=answer.number,
             reason="bounce",
             data={
+                "party": str(case.match.party),
                 "recipient": report.recipient,
                 "status": report.status,
                 "diagnostic": report.diagnostic,
-                "kind": report.kind,
+                "report": case.findings.message.text,
             },
         )
         draft.explain(f"answer {answer.number} did not reach {report.recipient}: its author is told")
@@ -187,6 +190,17 @@ def _shown_text(case: Case) -> str:
     return "\n\n".join(parts) or case.findings.message.text
 
 
+def _address(case: Case) -> str:
+    return case.author.address if case.author else ""
+
+
+def _copied(case: Case) -> str:
+    """Addresses in Cc that are no part of the conversation: shown to the agent as a proposal (security.md 7.2)."""
+    known = {fold_address(p.address) for p in (case.ticket.participants if case.ticket else ())}
+    others = (m.address for m in case.findings.message.cc if is_address(m.address))
+    return ", ".join(a for a in others if fold_address(a) not in known and not case.settings.is_own_address(a))
+
+
 def _report_text(report: DeliveryReport | None, case: Case) -> str:
     if report is None:
         return _shown_text(case)
@@ -194,12 +208,11 @@ def _report_text(report: DeliveryReport | None, case: Case) -> str:
 
 
 def _offer(draft: Draft, case: Case, mail: int, customer: Person | None) -> None:
-    data = {}
+    data = {"cc": _copied(case)}
     if not case.verdict.proven:
-        data["unproven"] = "yes"
-        data["why"] = case.findings.authentication.why
-    if case.findings.message.unreadable:
-        data["unreadable"] = case.findings.message.unreadable
+        data["unproven"] = "1"
+    if case.facts.author is None:
+        data["first"] = "1"
     if case.match.follows:
         data["follows"] = str(case.match.follows)
     told = assignment.offered(case)

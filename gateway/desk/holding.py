@@ -50,6 +50,7 @@ def plan_held(case: Case) -> Plan:
             about=held,
             author=case.facts.author,
             reason=case.verdict.reason,
+            attachments=case.findings.message.attachments,
             data=_facts_of_hold(case),
         )
         draft.explain("shown to the owner (or pool), flagged")
@@ -131,5 +132,5 @@ def _facts_of_hold(case: Case) -> dict[str, str]:
         "address": author.address if author else "",
         "name": author.name if author else "",
         "why": case.findings.authentication.why,
-        "failed": "yes" if case.findings.authentication.failed else "",
+        "failed": "1" if case.findings.authentication.failed else "",
     }

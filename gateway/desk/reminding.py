@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from gateway.desk import assignment
+from gateway.desk.calendar import add_business, business_between
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
 from gateway.model import Instruction, OutboundMail, Plan, State, TicketChange, Timer
@@ -44,12 +47,28 @@ def _remind(case: Case, kind: str, step: int) -> Plan:
         return draft.plan("clock")
     last = next((e for e in reversed(ticket.events) if e.kind == "mail" and e.public), None)
     told = list(assignment.owner_or_pool(case))
+    data = {"step": kind}
+    if last is not None:
+        inbox, zone = case.ticket_inbox, case.settings.ticketgate.timezone
+        data["waited"] = str(int(business_between(inbox.hours, zone, last.at, case.now).total_seconds()))
+        data |= _next_step(case, kind, step, last.at)
+    about = last.number if last else 0
+    draft.notify("reminder", told, about=about, author=ticket.customer, reason=kind, data=data)
     if step > 1:
-        told += list(assignment.leads(case))
-    data = {"kind": kind, "step": str(step)}
-    draft.notify("reminder", told, about=last.number if last else 0, author=ticket.customer, reason=kind, data=data)
+        higher = [p for p in assignment.leads(case) if p.party not in {t.party for t in told}]
+        draft.notify("escalation", higher, about=about, author=ticket.customer, reason=kind, data=data)
     draft.explain(f"reminder {kind}-{step} to {', '.join(p.agent for p in told)}")
     return draft.plan("clock")
+
+
+def _next_step(case: Case, kind: str, step: int, since: datetime) -> dict[str, str]:
+    """When the lead is told if nothing happens, and who that is."""
+    spans = case.ticket_inbox.remind.unclaimed if kind == "unclaimed" else case.ticket_inbox.remind.unanswered
+    if step >= len(spans):
+        return {}
+    at = add_business(case.ticket_inbox.hours, case.settings.ticketgate.timezone, since, spans[step])
+    lead = next(iter(assignment.leads(case)), None)
+    return {"next_at": at.isoformat(), "next_who": lead.name if lead else ""}
 
 
 def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool) -> Plan:
@@ -62,12 +81,13 @@ def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool)
     number = draft.add_event("undelivered-session", reason=reply[:500], answers=mail.event)
     if final:
         draft.change(TicketChange(state=State.OPEN, owner=author.party if author else None))
-    code, _, rest = reply.partition(" ")
+    rest = reply.partition(" ")[2]
     data = {
+        "party": str(mail.party),
         "recipient": mail.recipient,
         "status": rest.partition(" ")[0] if rest[:2] in ("4.", "5.") else "",
         "diagnostic": reply,
-        "kind": ("hard" if code.startswith("5") else "soft") if final else "delay",
+        "deferred": "" if final else "1",
     }
     told = [author] if author else list(assignment.owner_or_pool(case))
     draft.notify("undelivered", told, about=answer.number if answer else number, reason="session", data=data)
