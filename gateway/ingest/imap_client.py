@@ -205,7 +205,7 @@ class ImapSession:
         """Say goodbye if the connection still works, then close it."""
         if not self.broken:
             with contextlib.suppress(ImapError):
-                await self._connection.command("LOGOUT", extra=-self._connection.patience / 2)
+                await self._connection.command("LOGOUT", extra=min(0.0, 2.0 - self._connection.patience))
         self._connection.discard()
 
 

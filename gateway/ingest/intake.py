@@ -154,11 +154,15 @@ class Intake:
         def done(task: asyncio.Task[Taken]) -> None:
             self.commits.discard(task)
             self.release(reserved)
-            # Asked for here as well: when the session is gone nobody else looks, and asyncio would complain.
-            if not task.cancelled() and (error := task.exception()) is not None:
-                maillog.commit_failed(self.rules.protocol, error, queue_id=envelope.queue_id)
+            if not task.cancelled():
+                task.exception()  # looked at here as well: when the session is gone nobody else does
 
         task = asyncio.create_task(commit())
         self.commits.add(task)
         task.add_done_callback(done)
         return task
+
+    def log_unseen_failure(self, task: asyncio.Task[Taken]) -> None:
+        """For a commit whose session ended first: its failure reaches no client, only the log."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            maillog.commit_failed(self.rules.protocol, error)

@@ -242,8 +242,8 @@ class SmtpSession(SMTP):
             if not found:
                 return found, parameters
             address, rest = found, parameters or ""
-        # Octets that are not UTF-8 arrive as surrogates, which no database and no envelope can hold.
-        return (address, rest) if address == address.encode("utf-8", "replace").decode() else (None, None)
+        # Octets that are not UTF-8 arrive as surrogates: no database and no envelope can hold them, nor controls.
+        return (address, rest) if address == clean_text(address, LONGEST) else (None, None)
 
     def accept_recipient(self, address: str) -> str:
         """RCPT: no database, no side effect; address verification probes it. A bad token is just an address of ours."""
@@ -314,7 +314,11 @@ class SmtpSession(SMTP):
         finally:
             self.intake.release(reserved)
         # The client may leave, half-close or run into a timer: the commit goes on, and the retry is recognised.
-        taken = await asyncio.shield(commit)
+        try:
+            taken = await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            commit.add_done_callback(self.intake.log_unseen_failure)
+            raise
         self.reader.commands = 0
         await self.push(f"250 2.0.0 Taken as {taken.journal_id}")
 

@@ -48,6 +48,7 @@ postmaster_address = postmaster@desk.test
 hostname = dovecot.test
 lmtp_save_to_detail_mailbox = no
 recipient_delimiter = +
+auth_username_chars =
 imap_capability = {capability}
 passdb {{
   driver = passwd-file
