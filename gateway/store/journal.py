@@ -221,7 +221,7 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
             author=author,
             proof=authentication.proof,
             message_id=findings.message.message_id,
-            date=_utc(findings.message.date),
+            date=comparable_date(findings.message.date),
             body_sha256=findings.message.body_sha256,
             story={
                 "origin": findings.origin,
@@ -384,7 +384,7 @@ def _load_many(tx: Connection, hashes: Collection[str]) -> dict[str, bytes]:
     return {row.sha256: decompressor.decompress(row.content, max_output_size=row.size) for row in found}
 
 
-def _utc(date: datetime | None) -> datetime | None:
+def comparable_date(date: datetime | None) -> datetime | None:
     """A Date that can be compared; None without a zone ("-0000" is parsed as naive) and at the ends of time."""
     if date is None or date.tzinfo is None:
         return None

@@ -1,0 +1,295 @@
+"""Outgoing mails, frozen: queued with the decision that caused them, attempted under a lease (security.md 14.5).
+
+A person's answer is sent at least once with the same Message-ID; automatic mail at most once. So a delivery whose
+worker was lost in the middle of an attempt is due again in the first case and ends as UNKNOWN in the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from gateway.model import Delivery, OutboundMail
+from gateway.store.schema import deliveries, insert, message_ids
+
+
+class DeliveryState(StrEnum):
+    """States of a delivery; SENT, FAILED and UNKNOWN are final."""
+
+    QUEUED = "queued"
+    TRANSMITTING = "transmitting"
+    DEFERRED = "deferred"
+    HELD = "held"
+    SENT = "sent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+OPEN = (DeliveryState.QUEUED, DeliveryState.TRANSMITTING, DeliveryState.DEFERRED, DeliveryState.HELD)
+"""States in which something is still to be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEntry:
+    """A delivery as operators see it."""
+
+    delivery: Delivery
+    state: DeliveryState
+    due_at: datetime | None  # next attempt, or the end of the lease
+    ended_at: datetime | None
+    reply: str  # the last thing the other side said
+
+
+def enqueue(tx: Connection, mails: Sequence[OutboundMail], now: datetime, hold_seconds: int = 0) -> list[int]:
+    """Queue frozen mails and remember their Message-IDs as issued to their party; the rows' numbers, in order.
+
+    ``hold_seconds`` delays answers of people only (#undo, ``[send].hold_seconds``).
+    """
+    if not mails:
+        return []
+    later = now + timedelta(seconds=hold_seconds)
+    rows = tx.execute(
+        sa.insert(deliveries).returning(deliveries.c.id, sort_by_parameter_order=True),
+        [
+            {
+                "ticket": mail.ticket,
+                "event": mail.event,
+                "party": mail.party,
+                "kind": mail.kind,
+                "message_id": mail.message_id,
+                "reverse_path": mail.reverse_path,
+                "recipient": mail.recipient,
+                "content": mail.content,
+                "automatic": mail.automatic,
+                "public": mail.public,
+                "author": mail.author,
+                "state": DeliveryState.QUEUED,
+                "attempt": 0,
+                "queued_at": now,
+                "due_at": now if mail.automatic else later,
+                "lease_owner": "",
+                "reply": "",
+            }
+            for mail in mails
+        ],
+    ).scalars()
+    numbers = list(rows)
+    tx.execute(
+        insert(tx, message_ids).on_conflict_do_nothing(),
+        [
+            {
+                "message_id": mail.message_id,
+                "ticket": mail.ticket,
+                "event": mail.event,
+                "party": mail.party,
+                "public": mail.public,
+                "at": now,
+            }
+            for mail in mails
+        ],
+    )
+    return numbers
+
+
+def claim_due(tx: Connection, limit: int, worker: str, now: datetime, lease: timedelta) -> list[Delivery]:
+    """At most ``limit`` due mails, each marked TRANSMITTING with its attempt counted.
+
+    Commit before connecting: what happens after is then known to have been possible. Attempts whose lease ended are
+    taken up again for a person's answer; automatic ones become UNKNOWN and are never sent again.
+    """
+    lost = (deliveries.c.state == DeliveryState.TRANSMITTING) & (deliveries.c.due_at <= now)
+    tx.execute(
+        sa.update(deliveries)
+        .where(lost, deliveries.c.automatic.is_(True))
+        .values(
+            state=DeliveryState.UNKNOWN,
+            due_at=None,
+            ended_at=now,
+            lease_owner="",
+            reply="the worker was lost during the attempt",
+        )
+    )
+    due = (
+        sa.select(deliveries.c.id)
+        .where(deliveries.c.due_at <= now)
+        .order_by(deliveries.c.due_at, deliveries.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = tx.execute(
+        sa.update(deliveries)
+        .where(deliveries.c.id.in_(due))
+        .values(
+            state=DeliveryState.TRANSMITTING,
+            attempt=deliveries.c.attempt + 1,
+            due_at=now + lease,
+            lease_owner=worker,
+        )
+        .returning(deliveries)
+    ).all()
+    return [_to_delivery(row) for row in sorted(rows, key=lambda row: row.id)]
+
+
+def record_attempt(
+    tx: Connection, delivery: Delivery, outcome: str, reply: str, next_due: datetime | None, now: datetime
+) -> DeliveryState | None:
+    """What an attempt came to; the new state, None when the attempt is not the current one any more.
+
+    ``outcome``: ``sent``, ``failed``; ``deferred`` is due again at ``next_due`` (None: given up, FAILED); ``unknown``
+    is due again for a person's answer (None: UNKNOWN), final for automatic mail.
+    """
+    if outcome == "sent":
+        state = DeliveryState.SENT
+    elif outcome == "failed":
+        state = DeliveryState.FAILED
+    elif outcome == "deferred":
+        state = DeliveryState.DEFERRED if next_due else DeliveryState.FAILED
+    elif outcome == "unknown":
+        again = next_due is not None and not delivery.mail.automatic
+        state = DeliveryState.DEFERRED if again else DeliveryState.UNKNOWN
+    else:
+        raise ValueError(f"no outcome of an attempt: {outcome!r}")
+    ended = state is not DeliveryState.DEFERRED
+    result = tx.execute(
+        sa.update(deliveries)
+        .where(
+            deliveries.c.id == delivery.id,
+            deliveries.c.attempt == delivery.attempt,
+            deliveries.c.state == DeliveryState.TRANSMITTING,
+        )
+        .values(
+            state=state,
+            due_at=None if ended else next_due,
+            ended_at=now if ended else None,
+            lease_owner="",
+            reply=reply,
+        )
+    )
+    return state if result.rowcount == 1 else None
+
+
+def report_failed(tx: Connection, delivery_id: int, reply: str, now: datetime) -> bool:
+    """A delivery report says that a mail that was sent did not arrive; False when it was not SENT or UNKNOWN."""
+    return _move(
+        tx,
+        delivery_id,
+        (DeliveryState.SENT, DeliveryState.UNKNOWN),
+        state=DeliveryState.FAILED,
+        reply=reply,
+        ended_at=now,
+    )
+
+
+# ------------------------------------------------------------------ looking
+
+
+def list_outbox(tx: Connection, states: Sequence[DeliveryState] = OPEN, limit: int = 1000) -> list[OutboxEntry]:
+    """Deliveries in these states, oldest first, without their content."""
+    columns = [column for column in deliveries.c if column is not deliveries.c.content]
+    rows = tx.execute(
+        sa.select(*columns, sa.literal(b"", sa.LargeBinary).label("content"))
+        .where(deliveries.c.state.in_(states))
+        .order_by(deliveries.c.id)
+        .limit(limit)
+    )
+    return [_to_entry(row) for row in rows]
+
+
+def find(tx: Connection, delivery_id: int) -> OutboxEntry | None:
+    """One delivery with its content."""
+    row = tx.execute(sa.select(deliveries).where(deliveries.c.id == delivery_id)).first()
+    return _to_entry(row) if row else None
+
+
+def find_of_event(tx: Connection, ticket: int, event: int, party: int = 0) -> list[OutboxEntry]:
+    """The deliveries of an event (to one party), as a bounce token or the history names them."""
+    statement = sa.select(deliveries).where(deliveries.c.ticket == ticket, deliveries.c.event == event)
+    if party:
+        statement = statement.where(deliveries.c.party == party)
+    return [_to_entry(row) for row in tx.execute(statement.order_by(deliveries.c.id))]
+
+
+def pending(tx: Connection) -> int:
+    """How many deliveries are not final."""
+    return tx.execute(sa.select(sa.func.count()).where(deliveries.c.state.in_(OPEN))).scalar_one()
+
+
+# ------------------------------------------------------------------ by an operator
+
+
+def hold(tx: Connection, delivery_id: int | None = None) -> int:
+    """Stop one delivery, or (None) all that wait; one in transmission is not touched. How many were stopped."""
+    return _move_all(
+        tx, delivery_id, (DeliveryState.QUEUED, DeliveryState.DEFERRED), state=DeliveryState.HELD, due_at=None
+    )
+
+
+def release(tx: Connection, now: datetime, delivery_id: int | None = None) -> int:
+    """Let one held delivery, or (None) all, go on. How many were released."""
+    return _move_all(tx, delivery_id, (DeliveryState.HELD,), state=DeliveryState.QUEUED, due_at=now)
+
+
+def flush(tx: Connection, now: datetime, delivery_id: int | None = None) -> int:
+    """Make one waiting delivery, or (None) all, due now. How many."""
+    return _move_all(tx, delivery_id, (DeliveryState.QUEUED, DeliveryState.DEFERRED), due_at=now)
+
+
+def drop(tx: Connection, delivery_id: int, reason: str, now: datetime) -> bool:
+    """Give up a delivery that waits or is held; False when it is in transmission or final."""
+    return _move(
+        tx,
+        delivery_id,
+        (DeliveryState.QUEUED, DeliveryState.DEFERRED, DeliveryState.HELD),
+        state=DeliveryState.FAILED,
+        due_at=None,
+        ended_at=now,
+        reply=f"dropped: {reason}",
+    )
+
+
+def _move(tx: Connection, delivery_id: int, states: Sequence[DeliveryState], **values: Any) -> bool:
+    return _move_all(tx, delivery_id, states, **values) == 1
+
+
+def _move_all(tx: Connection, delivery_id: int | None, states: Sequence[DeliveryState], **values: Any) -> int:
+    statement = sa.update(deliveries).where(deliveries.c.state.in_(states)).values(**values)
+    if delivery_id is not None:
+        statement = statement.where(deliveries.c.id == delivery_id)
+    return tx.execute(statement).rowcount
+
+
+def _to_delivery(row: Any) -> Delivery:
+    return Delivery(
+        id=row.id,
+        mail=OutboundMail(
+            ticket=row.ticket,
+            event=row.event,
+            party=row.party,
+            kind=row.kind,
+            message_id=row.message_id,
+            reverse_path=row.reverse_path,
+            recipient=row.recipient,
+            content=row.content,
+            automatic=row.automatic,
+            public=row.public,
+            author=row.author,
+        ),
+        attempt=row.attempt,
+        queued_at=row.queued_at,
+    )
+
+
+def _to_entry(row: Any) -> OutboxEntry:
+    return OutboxEntry(
+        delivery=_to_delivery(row),
+        state=DeliveryState(row.state),
+        due_at=row.due_at,
+        ended_at=row.ended_at,
+        reply=row.reply,
+    )

@@ -1,0 +1,261 @@
+"""What the store knows that bears on one mail: the facts a decision is made from. Reads only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from gateway.address import fold_address
+from gateway.model import Clues, Facts, Findings, InboundMail, MessageIdFact, Proof
+from gateway.settings import Settings
+from gateway.store.journal import JournalState, comparable_date
+from gateway.store.loading import MAX_NUMBER, load_tickets, to_message_id
+from gateway.store.people import find_persons
+from gateway.store.schema import acknowledgements, journal, message_ids, replay_keys
+
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(hours=24)
+_SIBLING_WINDOW = timedelta(days=7)
+_MOST_TWINS = 50
+_DECIDED = (JournalState.APPLIED, JournalState.HELD)
+_EMPTY_BODY = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Twins:
+    """Other rows with this mail's author and Message-ID."""
+
+    sibling: MessageIdFact | None = None
+    same_id: int = 0
+    siblings: frozenset[int] = field(default_factory=frozenset)  # rows that are copies of this very mail
+
+
+def recall(
+    tx: Connection, clues: Clues, findings: Findings, mail: InboundMail, settings: Settings, now: datetime
+) -> Facts:
+    """The facts for one mail. Candidate tickets are locked until the transaction ends (PostgreSQL).
+
+    ``Database.write`` on PostgreSQL runs transactions side by side; copies of one mail wait here for each other, so
+    that the second sees what the first one did. Nobody is created: ``ensure_agents`` must have run before.
+    """
+    author = findings.authentication.author
+    address = fold_address(author.address) if author and author.address else ""
+    agent = settings.find_agent(address) if address else None
+    signed = _signatures(findings)
+    _wait_for_copies(tx, [findings.message.message_id, *signed])
+
+    known = _known_ids(tx, clues, findings)
+    parties = {token.party for token in (*clues.tokens, *clues.own_ids)} | {fact.party for fact in known.values()}
+    people = find_persons(tx, [address], parties - {0}, agents=True)
+    agents = {p.agent: p for p in people if p.agent and _is_enabled(p.agent, settings)}
+    person = next((p for p in people if p.address == address), None)
+
+    twins = _twins(tx, address, findings, mail, settings, now)
+    same_body = _same_body_ticket(tx, findings.message.body_sha256, mail.id, now)
+    per_ticket, opened = _recent_mails(tx, address, mail.id, now)
+    acks, acks_last_hour = _recent_acknowledgements(tx, address, now)
+    candidates = {
+        *(token.ticket for token in (*clues.tokens, *clues.own_ids)),
+        *(fact.ticket for fact in known.values()),
+        clues.reference_line,
+        clues.subject_reference,
+        clues.action.ticket if clues.action else 0,
+        twins.sibling.ticket if twins.sibling else 0,
+        same_body,
+        mail.instruction.ticket if mail.instruction else 0,
+    }
+    return Facts(
+        author=agents.get(agent.handle, person) if agent else person,
+        author_agent=agent.handle if agent else "",
+        persons={p.party: p for p in people if p.party in parties},
+        known_ids=known,
+        tickets=load_tickets(tx, candidates, lock=True),
+        replayed=_first_use(tx, signed, {mail.id, *twins.siblings}),
+        same_id=twins.same_id,
+        sibling=twins.sibling,
+        acks_to_author=acks,
+        acks_last_hour=acks_last_hour,
+        mails_to_ticket=per_ticket,
+        new_tickets_by_author=opened,
+        same_body_ticket=same_body,
+        agents=agents,
+    )
+
+
+def _is_enabled(handle: str, settings: Settings) -> bool:
+    agent = settings.agents.get(handle)
+    return agent is not None and agent.enabled
+
+
+def _signatures(findings: Findings) -> list[str]:
+    return [
+        signature.replay_key
+        for signature in findings.authentication.dkim
+        if signature.result == "pass" and signature.aligned and signature.replay_key
+    ]
+
+
+def _wait_for_copies(tx: Connection, keys: Iterable[str]) -> None:
+    if tx.dialect.name != "postgresql":
+        return
+    digests = {hashlib.sha256(key.encode(errors="replace")).digest()[:8] for key in keys if key}
+    if digests:
+        # In one order for all, or two copies with two keys each would block one another.
+        ordered = sorted(int.from_bytes(digest, "big", signed=True) for digest in digests)
+        tx.execute(sa.select(*(sa.func.pg_advisory_xact_lock(number) for number in ordered)))
+
+
+def _known_ids(tx: Connection, clues: Clues, findings: Findings) -> dict[str, MessageIdFact]:
+    """What is known of the ids the mail refers to, and of its own; where an id was reused, its first use."""
+    asked = {*clues.in_reply_to, *clues.references, *(token.text for token in clues.own_ids)}
+    asked.add(findings.message.message_id)
+    asked.discard("")
+    if not asked:
+        return {}
+    rows = tx.execute(
+        sa.select(message_ids).where(message_ids.c.message_id.in_(asked)).order_by(message_ids.c.id.desc())
+    )
+    return {row.message_id: to_message_id(row) for row in rows}
+
+
+def _twins(
+    tx: Connection, address: str, findings: Findings, mail: InboundMail, settings: Settings, now: datetime
+) -> _Twins:
+    message = findings.message
+    if not address or not message.message_id:
+        return _Twins()
+    rows = tx.execute(
+        sa.select(
+            journal.c.id,
+            journal.c.state,
+            journal.c.recipient_key,
+            journal.c.received_at,
+            journal.c.ticket,
+            journal.c.event,
+            journal.c.proof,
+            journal.c.date,
+            journal.c.body_sha256,
+        )
+        .where(
+            journal.c.message_id == message.message_id,
+            journal.c.author == address,
+            journal.c.id != mail.id,
+            journal.c.state.in_(_DECIDED),
+        )
+        .order_by(journal.c.id)
+        .limit(_MOST_TWINS)
+    ).all()
+    copies = [row for row in rows if _is_copy(row, findings, now)]
+    filed = next((row for row in copies if row.ticket and row.event), None)
+    if not copies or not _is_sibling_address(mail, findings, settings, {row.recipient_key for row in rows}):
+        copies, filed = [], None
+    siblings = frozenset(row.id for row in copies)
+    # An unproven mail that was held used up nothing: else a forgery sent first would stop the real mail.
+    used = (row.id for row in rows if not (row.state == JournalState.HELD and row.proof == Proof.NONE))
+    return _Twins(
+        sibling=MessageIdFact(
+            message_id=message.message_id, ticket=filed.ticket, event=filed.event, at=filed.received_at
+        )
+        if filed
+        else None,
+        same_id=next((row_id for row_id in used if row_id not in siblings), 0),
+        siblings=siblings,
+    )
+
+
+def _is_copy(row: Any, findings: Findings, now: datetime) -> bool:
+    """Same Message-ID and author are given; date and body must be equal too (mail.md 7.1).
+
+    A proven copy never joins an unproven one (security.md 14.2).
+    """
+    return (
+        row.date == comparable_date(findings.message.date)
+        and row.body_sha256 == findings.message.body_sha256
+        and row.received_at > now - _SIBLING_WINDOW
+        and (row.proof != Proof.NONE or findings.authentication.proof is Proof.NONE)
+    )
+
+
+def _is_sibling_address(mail: InboundMail, findings: Findings, settings: Settings, taken: set[str]) -> bool:
+    """Whether the author sent the mail to this recipient himself, and it arrives there for the first time.
+
+    A token address that To and Cc do not name was put on the envelope by somebody else: that is a replay (adv-30).
+    """
+    recipient = fold_address(mail.envelope.recipient)
+    if recipient in taken:
+        return False
+    inbox = settings.find_inbox(recipient)
+    addressed = {fold_address(mailbox.address) for mailbox in (*findings.message.to, *findings.message.cc)}
+    return recipient in addressed or (inbox is not None and recipient in inbox.addresses())
+
+
+def _first_use(tx: Connection, signed: list[str], own: set[int]) -> int:
+    if not signed:
+        return 0
+    return (
+        tx.execute(
+            sa.select(sa.func.min(replay_keys.c.journal)).where(
+                replay_keys.c.key.in_(signed), replay_keys.c.journal.not_in(own)
+            )
+        ).scalar()
+        or 0
+    )
+
+
+def _same_body_ticket(tx: Connection, body_sha256: str, own: int, now: datetime) -> int:
+    if not body_sha256 or body_sha256 == _EMPTY_BODY:  # everybody's empty mail is the same
+        return 0
+    return (
+        tx.execute(
+            sa.select(journal.c.ticket)
+            .where(
+                journal.c.body_sha256 == body_sha256,
+                journal.c.received_at > now - _DAY,
+                journal.c.ticket.between(1, MAX_NUMBER),
+                journal.c.state == JournalState.APPLIED,
+                journal.c.id != own,
+            )
+            .order_by(journal.c.received_at)
+            .limit(1)
+        ).scalar()
+        or 0
+    )
+
+
+def _recent_mails(tx: Connection, address: str, own: int, now: datetime) -> tuple[dict[int, int], int]:
+    """The author's mails of the last hour by ticket, and how many of them opened one."""
+    if not address:
+        return {}, 0
+    rows = tx.execute(
+        sa.select(
+            journal.c.ticket,
+            sa.func.count().label("mails"),
+            sa.func.sum(sa.case((journal.c.opened, 1), else_=0)).label("opened"),
+        )
+        .where(
+            journal.c.author == address,
+            journal.c.received_at > now - _HOUR,
+            journal.c.ticket > 0,
+            journal.c.id != own,
+        )
+        .group_by(journal.c.ticket)
+    ).all()
+    return {row.ticket: row.mails for row in rows}, sum(int(row.opened) for row in rows)
+
+
+def _recent_acknowledgements(tx: Connection, address: str, now: datetime) -> tuple[int, int]:
+    """Sent to this address within 24 hours; sent to anybody within the hour."""
+    to_author = (
+        sa.select(sa.func.count())
+        .where(acknowledgements.c.address == address, acknowledgements.c.at > now - _DAY)
+        .scalar_subquery()
+    )
+    to_anybody = sa.select(sa.func.count()).where(acknowledgements.c.at > now - _HOUR).scalar_subquery()
+    row = tx.execute(sa.select(to_author, to_anybody)).one()
+    return row[0], row[1]

@@ -1,0 +1,261 @@
+"""A plan into the database: the ticket, its history, its people; all in the transaction that decided it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from gateway.address import fold_address
+from gateway.model import Mailbox, Plan, State, TicketChange, TicketFacts
+from gateway.settings import Settings
+from gateway.store import journal as journal_rows
+from gateway.store.loading import load_ticket
+from gateway.store.people import ensure_person
+from gateway.store.schema import (
+    acknowledgements,
+    counters,
+    events,
+    held,
+    insert,
+    journal,
+    message_ids,
+    participants,
+    replay_keys,
+    tickets,
+)
+
+_ENDED = (State.CLOSED, State.SPAM)
+
+
+def open_ticket(
+    tx: Connection, number: int, inbox: str, author: Mailbox | None, settings: Settings, now: datetime
+) -> TicketFacts:
+    """The ticket a plan is about, locked until the transaction ends.
+
+    ``number`` 0 gives out the next number: without gaps, because it goes back when the transaction is rolled back.
+    The fresh ticket is inserted by :func:`record` with ``plan.opens_ticket``; its customer is ``author``. Raises
+    LookupError for a number that does not exist.
+    """
+    if number:
+        ticket = load_ticket(tx, number, lock=True)
+        if ticket is None:
+            raise LookupError(f"there is no ticket {number}")
+        return ticket
+    customer = ensure_person(tx, author.address, author.name) if author and author.address else None
+    number = _next_number(tx, settings.tickets.first_number)
+    domain = settings.id_domain
+    return TicketFacts(
+        number=number,
+        uuid=str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{number}.{domain}")),
+        inbox=inbox,
+        subject="",
+        state=State.NEW,
+        created_at=now,
+        customer=customer,
+        participants=(customer,) if customer else (),
+        root=settings.keys.make_message_id(number, 0, 0, domain),
+    )
+
+
+def _next_number(tx: Connection, first: int) -> int:
+    statement = insert(tx, counters)
+    following = counters.c.value + 1
+    return int(
+        tx.execute(
+            statement.on_conflict_do_update(
+                index_elements=["name"],
+                set_={
+                    "value": sa.case((following < statement.excluded.value, statement.excluded.value), else_=following)
+                },
+            ).returning(counters.c.value),
+            {"name": "ticket", "value": max(first, 1)},
+        ).scalar_one()
+    )
+
+
+def record(tx: Connection, mail_id: int | None, plan: Plan, ticket: TicketFacts | None, now: datetime) -> bool:
+    """Carry a plan into the tables; False, and nothing done, when the mail's row was decided before.
+
+    ``ticket`` is what :func:`open_ticket` returned; ``mail_id`` the journal row, None for a timer or a command. A
+    plan without a ticket records acknowledgement, replay keys and releases only. Deliveries, timers and the journal
+    row itself belong to the same transaction (``deliveries.enqueue``, ``timers.record``, ``journal.finish``).
+    """
+    if mail_id is not None and not _is_open(tx, mail_id):
+        return False
+    number = plan.ticket or (ticket.number if ticket else 0)
+    if number:
+        if plan.opens_ticket and ticket is not None:
+            _insert_ticket(tx, plan, ticket, now)
+        else:
+            _change_ticket(tx, number, plan, now)
+        _insert_history(tx, number, mail_id or 0, plan, now)
+    if plan.acknowledged:
+        tx.execute(sa.insert(acknowledgements), {"address": fold_address(plan.acknowledged), "at": now})
+    if plan.replay_keys and mail_id is not None:
+        tx.execute(
+            insert(tx, replay_keys).on_conflict_do_nothing(),
+            [{"key": key, "journal": mail_id, "at": now} for key in plan.replay_keys],
+        )
+    for row_id, instruction in plan.releases:
+        journal_rows.release(tx, row_id, now, instruction)
+    return True
+
+
+def _is_open(tx: Connection, mail_id: int) -> bool:
+    state = tx.execute(sa.select(journal.c.state).where(journal.c.id == mail_id).with_for_update()).scalar()
+    return state in (journal_rows.JournalState.RECEIVED, journal_rows.JournalState.WAITING)
+
+
+def _insert_ticket(tx: Connection, plan: Plan, ticket: TicketFacts, now: datetime) -> None:
+    values: dict[str, Any] = {
+        "number": ticket.number,
+        "uuid": ticket.uuid,
+        "inbox": plan.inbox or ticket.inbox,
+        "subject": plan.subject or ticket.subject,
+        "state": ticket.state,
+        "owner": ticket.owner.party if ticket.owner else None,
+        "customer": ticket.customer.party if ticket.customer else None,
+        "created_at": ticket.created_at,
+        "closed_at": None,
+        "snoozed_until": None,
+        "root": ticket.root,
+        "last_event": ticket.last_event,
+        "merged_into": 0,
+        "follows": plan.follows,
+        "priority": ticket.priority,
+        "tags": ticket.tags,
+        "watchers": ticket.watchers,
+    }
+    values.update(_changed(plan, now))
+    tx.execute(sa.insert(tickets), values)
+    change = plan.change
+    joining = [values["customer"]] if values["customer"] else []
+    if change.customer is None:
+        joining += [person.party for person in ticket.participants]
+    joining = list(dict.fromkeys([*joining, *change.add_participants]))
+    _join(tx, ticket.number, [party for party in joining if party not in change.remove_participants])
+
+
+def _change_ticket(tx: Connection, number: int, plan: Plan, now: datetime) -> None:
+    values = _changed(plan, now)
+    if not plan.events and plan.change == TicketChange():
+        return
+    tx.execute(sa.update(tickets).where(tickets.c.number == number).values(values))
+    change = plan.change
+    if change.remove_participants:
+        tx.execute(
+            sa.delete(participants).where(
+                participants.c.ticket == number, participants.c.party.in_(change.remove_participants)
+            )
+        )
+    joining = ([change.customer] if change.customer else []) + list(change.add_participants)
+    _join(tx, number, list(dict.fromkeys(joining)))
+
+
+def _join(tx: Connection, number: int, parties: Sequence[int]) -> None:
+    if not parties:
+        return
+    last = sa.select(sa.func.coalesce(sa.func.max(participants.c.position), 0)).where(participants.c.ticket == number)
+    first = tx.execute(last).scalar_one() + 1
+    tx.execute(
+        insert(tx, participants).on_conflict_do_nothing(),
+        [{"ticket": number, "party": party, "position": first + n} for n, party in enumerate(parties)],
+    )
+
+
+def _changed(plan: Plan, now: datetime) -> dict[str, Any]:
+    """The columns a plan gives new values to."""
+    change = plan.change
+    plain = {
+        "subject": change.subject,
+        "customer": change.customer,
+        "inbox": change.inbox,
+        "priority": change.priority,
+        "tags": change.tags,
+        "watchers": change.watchers,
+        "merged_into": change.merged_into,
+        "snoozed_until": change.snoozed_until,
+    }
+    values: dict[str, Any] = {name: value for name, value in plain.items() if value is not None}
+    values["changed_at"] = now
+    if change.owner is not None:
+        values["owner"] = change.owner or None
+    if change.state is not None:
+        values["state"] = change.state
+        values["closed_at"] = now if change.state in _ENDED else None
+        if change.state is not State.SNOOZED:
+            values["snoozed_until"] = None
+    if plan.events:
+        values["last_event"] = max(event.number for event in plan.events)
+    return values
+
+
+def _insert_history(tx: Connection, number: int, mail_id: int, plan: Plan, now: datetime) -> None:
+    if plan.events:
+        rows = [
+            {
+                "ticket": number,
+                "number": event.number,
+                "kind": event.kind,
+                "at": now,
+                "party": event.party,
+                "public": event.public,
+                "text": event.text,
+                "message_id": event.message_id,
+                "reason": event.reason,
+                "answers": event.answers,
+                "attachments": event.attachments,
+                "journal": mail_id if event.from_mail else 0,
+                "data": event.data,
+            }
+            for event in plan.events
+        ]
+        tx.execute(sa.insert(events), rows)
+    if plan.held:
+        tx.execute(
+            sa.insert(held),
+            [
+                {
+                    "ticket": fact.ticket or number,
+                    "event": fact.event,
+                    "party": fact.party,
+                    "reason": fact.reason,
+                    "text": fact.text,
+                    "commands": fact.commands,
+                    "answered": fact.answered,
+                    "journal": fact.journal or mail_id,
+                    "resolution": fact.resolution,
+                    "internal": fact.internal,
+                    "bad_line": fact.bad_line,
+                    "attachments": fact.attachments,
+                }
+                for fact in plan.held
+            ],
+        )
+    for event, resolution in plan.resolved:
+        # Only what is still open: a held text is decided once.
+        tx.execute(
+            sa.update(held)
+            .where(held.c.ticket == number, held.c.event == event, held.c.resolution == "")
+            .values(resolution=resolution)
+        )
+    if plan.message_ids:
+        tx.execute(
+            insert(tx, message_ids).on_conflict_do_nothing(),
+            [
+                {
+                    "message_id": fact.message_id,
+                    "ticket": fact.ticket or number,
+                    "event": fact.event,
+                    "party": fact.party,
+                    "public": fact.public,
+                    "at": fact.at or now,
+                }
+                for fact in plan.message_ids
+            ],
+        )

@@ -1,0 +1,105 @@
+"""Rows with a due time (architecture promise 9). Kind, ticket and party identify one: setting it again moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from gateway.model import Plan, Timer, TimerSet
+from gateway.store.schema import insert, timers
+
+
+def record(tx: Connection, plan: Plan) -> None:
+    """Clear what the plan clears on its ticket, then set what it sets."""
+    if plan.ticket and plan.clear_timers:
+        clear(tx, plan.ticket, plan.clear_timers)
+    set_timers(tx, plan.timers)
+
+
+def set_timers(tx: Connection, wanted: Iterable[TimerSet]) -> None:
+    """Set or move timers. One that is claimed and moved meanwhile is due again at the new time."""
+    # One row a key: PostgreSQL refuses a statement that would touch a row twice. The later one counts.
+    rows = {
+        (timer.kind, timer.ticket, timer.party): {
+            "kind": timer.kind,
+            "ticket": timer.ticket,
+            "party": timer.party,
+            "due_at": timer.due_at,
+            "claim_at": timer.due_at,
+            "lease_owner": "",
+            "data": timer.data,
+        }
+        for timer in wanted
+    }
+    if not rows:
+        return
+    statement = insert(tx, timers)
+    new = statement.excluded
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["kind", "ticket", "party"],
+            set_={"due_at": new.due_at, "claim_at": new.claim_at, "lease_owner": new.lease_owner, "data": new.data},
+        ),
+        list(rows.values()),
+    )
+
+
+def clear(tx: Connection, ticket: int, kinds: Sequence[str] = (), party: int | None = None) -> int:
+    """Remove a ticket's timers of these kinds (none named: all), of one party when given; how many there were."""
+    statement = sa.delete(timers).where(timers.c.ticket == ticket)
+    if kinds:
+        statement = statement.where(timers.c.kind.in_(kinds))
+    if party is not None:
+        statement = statement.where(timers.c.party == party)
+    return tx.execute(statement).rowcount
+
+
+def claim_due(tx: Connection, limit: int, worker: str, now: datetime, lease: timedelta) -> list[Timer]:
+    """At most ``limit`` due timers, earliest first, for this worker until ``now + lease``."""
+    due = (
+        sa.select(timers.c.id)
+        .where(timers.c.claim_at <= now)
+        .order_by(timers.c.claim_at, timers.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = tx.execute(
+        sa.update(timers)
+        .where(timers.c.id.in_(due))
+        .values(claim_at=now + lease, lease_owner=worker)
+        .returning(timers.c.id, timers.c.kind, timers.c.due_at, timers.c.ticket, timers.c.party, timers.c.data)
+    ).all()
+    return [
+        Timer(id=row.id, kind=row.kind, due_at=row.due_at, ticket=row.ticket, party=row.party, data=row.data)
+        for row in sorted(rows, key=lambda row: (row.due_at, row.id))
+    ]
+
+
+def finish(tx: Connection, timer: Timer) -> bool:
+    """Remove a claimed timer; call it first in the transaction that records its plan.
+
+    False: another worker did its work, or it was cleared or moved since: then nothing must be recorded.
+    """
+    done = tx.execute(sa.delete(timers).where(timers.c.id == timer.id, timers.c.due_at == timer.due_at))
+    return done.rowcount == 1
+
+
+def postpone(tx: Connection, timer: Timer, until: datetime) -> None:
+    """Its work failed: claimable again at ``until``."""
+    tx.execute(
+        sa.update(timers)
+        .where(timers.c.id == timer.id, timers.c.due_at == timer.due_at)
+        .values(claim_at=until, lease_owner="")
+    )
+
+
+def list_timers(tx: Connection, ticket: int) -> list[Timer]:
+    """The timers of a ticket, earliest first."""
+    rows = tx.execute(sa.select(timers).where(timers.c.ticket == ticket).order_by(timers.c.due_at, timers.c.id))
+    return [
+        Timer(id=row.id, kind=row.kind, due_at=row.due_at, ticket=row.ticket, party=row.party, data=row.data)
+        for row in rows
+    ]
