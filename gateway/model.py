@@ -172,7 +172,7 @@ class DeliveryReport:
 class DnsAnswer:
     """``values`` in presentation form: TXT strings joined, "10 mx.example.", addresses.
 
-    ``status`` is found, absent or failed:
+    ``status`` is found, absent, failed or oversize (more than anybody may use: security.md 4.1, 8 KiB):
 
     ``absent`` (NXDOMAIN, no data) and ``failed`` (timeout, SERVFAIL) are never confused (security.md 4.1)."""
 
@@ -319,7 +319,7 @@ class Match:
     """The ticket that is meant (0: a new one), the ground, and what was declined."""
 
     ticket: int = 0
-    ground: str = "none"  # token, message-id, references, reference-line, subject, action, sibling, none
+    ground: str = "none"  # sibling, bounce, action, token, ambiguous, message-id, references, parent, reference-line, subject, none
     event: int = 0  # event the clue names
     party: int = 0  # party the clue was issued to; 0 unknown
     kind: str = ""  # token kind, when a token of ours decided
