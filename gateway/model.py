@@ -319,7 +319,9 @@ class Match:
     """The ticket that is meant (0: a new one), the ground, and what was declined."""
 
     ticket: int = 0
-    ground: str = "none"  # sibling, bounce, action, token, ambiguous, message-id, references, parent, reference-line, subject, none
+    # sibling, bounce, action, token, ambiguous, message-id, references, parent, reference-line, subject, none;
+    # "parent": a reply that came earlier was waiting for this mail; "ambiguous": an agent's mail with two meanings
+    ground: str = "none"
     event: int = 0  # event the clue names
     party: int = 0  # party the clue was issued to; 0 unknown
     kind: str = ""  # token kind, when a token of ours decided
