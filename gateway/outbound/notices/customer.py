@@ -8,6 +8,7 @@ from pathlib import PurePath
 from gateway.model import EventFact, Person
 from gateway.outbound import thread
 from gateway.outbound.addressing import agent_name, hide_private
+from gateway.outbound.formatting import matching_html
 from gateway.outbound.letter import is_message_id
 from gateway.outbound.markup import page
 from gateway.outbound.notices.scene import Scene, Writing, readable
@@ -138,7 +139,11 @@ def write_answer(scene: Scene) -> Writing:
     plain = "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
     subject = thread.customer_subject(scene.ticket, scene.inbox, words.say("no_subject"))
     html = ""
-    if notice.html and scene.settings.customer.html != "never" and (body := clean_html(notice.html)):
+    if (
+        notice.html
+        and scene.settings.customer.html != "never"
+        and (body := matching_html(clean_html(notice.html), text))
+    ):
         pieces = [_safe(scene, body)]
         pieces += [f"<p>{_breaks(block)}</p>" for block in blocks[1 : 2 + len(left_out)] if block]
         if quote:

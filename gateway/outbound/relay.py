@@ -1,0 +1,204 @@
+"""From an agent's mail to what the customer may read (mail.md 12.1, security.md 12). Pure.
+
+Quotes are cut for display elsewhere and nothing is lost there; here the text leaves the house, so the rule is the other
+way round: what may be internal does not go out. Where that cannot be told from the agent's own words, the mail is held
+and its author sees exactly what would be sent (``cut-line``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.address import fold_address, split_address
+from gateway.model import Body, TicketFacts
+from gateway.outbound.addressing import hide_private
+from gateway.outbound.formatting import cut_html, matching_html, uses_formatting
+from gateway.reference import looks_like_token, strip_tokens
+from gateway.settings import Inbox, Settings
+
+_RUN = 5
+"""Words in a row that make a text recognisable as a quotation of another."""
+
+_QUOTED = re.compile(r"^\s{0,3}(?:[>|]\s?)+")
+_MAILTO = re.compile(r"mailto:[^\s<>\"]+\?subject=\S*", re.IGNORECASE)
+_DIVIDER = re.compile(r"^\s*-{2,}\s*(?:original message|ursprüngliche nachricht|message d'origine)\s*-{2,}\s*$", re.I)
+_EARLIER = re.compile(r"^\s*--- [^\W\d]+ ---\s*$")
+_HEADER_LINE = re.compile(r"^\s*\*?(?:from|von|de|sent|gesendet|date|datum|to|an|cc|subject|betreff)\*?\s*:", re.I)
+_BEGINS = re.compile(r"^\W*(?:on|am|le|el|il|op|den|em|på|dnia|w dniu|\d{4}|\w{2,3}[.,])(?!\w)[^!?]{0,24}?\d", re.I)
+"""How a client begins an attribution: "On Mon, 23 Nov …", "Am 23.11.2026 …", "2026-11-23 …"."""
+_WORDS = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What may go out. ``held_reason`` is "" or "cut-line": ask the author before sending it."""
+
+    text: str
+    html: str = ""
+    held_reason: str = ""
+
+
+def relay_text(body: Body, html: str, ticket: TicketFacts | None, settings: Settings) -> Relayed:
+    """The agent's own words without anything of ours: status lines, footers, tokens, notes, private addresses.
+
+    Command lines are still in the text (desk/commands.py reads them next); compose.py fits the HTML to what remains.
+    ``ticket`` is None for a mail that belongs to none yet: then only tokens and furniture are looked for.
+    """
+    inbox = settings.inbox.get(ticket.inbox) if ticket else None
+    inbox = inbox or next(iter(settings.inbox.values()), None)
+    lines = body.new.replace("\r\n", "\n").split("\n")
+    lines, ours_quoted = _cut_status(lines, ticket.number if ticket else 0, inbox, settings)
+    theirs, internal = _known_texts(ticket)
+    lines = [line for line in lines if _may_stay(line, theirs, internal, settings, strict=ours_quoted)]
+    unclear = any(_is_furniture(line, ticket.number if ticket else 0, settings) for line in lines) or any(
+        _shares_run(line, internal) for line in _paragraphs(lines)
+    )
+    text = strip_tokens(_MAILTO.sub("", "\n".join(lines))).strip("\n")
+    text = re.sub(r"\n{4,}", "\n\n\n", text)
+    if inbox:
+        text = hide_private(text, inbox, settings)
+    formatted = cut_html(html, settings.customer.html) if html and not unclear else ""
+    if formatted and not (uses_formatting(formatted) and matching_html(formatted, text)):
+        formatted = ""
+    return Relayed(text, formatted, "cut-line" if unclear else "")
+
+
+# ---------------------------------------------------------------------------------------------- our status line
+
+
+def _status_line(number: int) -> re.Pattern[str]:
+    which = str(number) if number else r"[1-9][0-9]{0,7}"
+    # Ours always reads "#4827 words - words"; an agent's own "#4827 is a duplicate" has no dash.
+    return re.compile(rf"^[\s>|*_]*#{which}\s+\S.*?\s[-\u2013\u2014](?:\s|$)")
+
+
+def _cut_status(lines: list[str], number: int, inbox: Inbox | None, settings: Settings) -> tuple[list[str], bool]:
+    """Cut at our status line with everything below and the attribution above.
+
+    Where answers stand between quoted lines below it, only the line and the attribution go, and True says so: then of
+    the quotation nothing may stay but the customer's own words.
+    """
+    pattern = _status_line(number)
+    at = next((n for n, line in enumerate(lines) if pattern.match(line)), None)
+    if at is None:
+        return lines, False
+    below = lines[at + 1 :]
+    inline = lines[at].lstrip().startswith((">", "|")) and any(
+        line.strip() and not _QUOTED.match(line) and not _is_furniture(line, number, settings) for line in below
+    )
+    start = _attribution_start(lines, at, inbox)
+    return ([*lines[:start], "", *below], True) if inline else (lines[:start], False)
+
+
+def _attribution_start(lines: list[str], at: int, inbox: Inbox | None) -> int:
+    """Where "On … Example Support wrote:" or an Outlook header block above the quotation begins."""
+    n = at
+    while n > 0 and (not lines[n - 1].strip() or lines[n - 1].strip() in (">", "|")):
+        n -= 1
+    if n == 0:
+        return 0
+    block = n
+    while block > 0 and lines[block - 1].strip() and n - block < 8:
+        block -= 1
+    candidate = lines[block:n]
+    if any(_DIVIDER.match(line) for line in candidate) or sum(bool(_HEADER_LINE.match(x)) for x in candidate) >= 2:
+        first = next((i for i, x in enumerate(candidate) if _HEADER_LINE.match(x) or _DIVIDER.match(x)), 0)
+        return _trim(lines, block + first)
+    # One to three lines that end in a colon and name a day, a time or us; the longest that begins like one.
+    for length in (3, 2, 1):
+        if n - length < block:
+            continue
+        joined = " ".join(line.strip(" >|") for line in lines[n - length : n])
+        ours = inbox is not None and (inbox.address.lower() in joined.lower() or inbox.name.lower() in joined.lower())
+        dated = bool(re.search(r"\d{1,2}[:.]\d{2}|\b\d{4}\b", joined))
+        if joined.endswith(":") and (ours or dated) and (_BEGINS.match(joined) or (length == 1 and ours)):
+            return _trim(lines, n - length)
+    return _trim(lines, n)
+
+
+def _trim(lines: list[str], start: int) -> int:
+    while start > 0 and not lines[start - 1].strip():
+        start -= 1
+    return start
+
+
+# ---------------------------------------------------------------------------------------------- quotes and furniture
+
+
+def _words(text: str) -> list[str]:
+    return [word.casefold() for word in _WORDS.findall(text)]
+
+
+def _runs(words: list[str], length: int = _RUN) -> set[tuple[str, ...]]:
+    return {tuple(words[i : i + length]) for i in range(len(words) - length + 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Texts already in the conversation, as runs of words and as a whole."""
+
+    runs: frozenset[tuple[str, ...]]
+    flat: str
+
+
+def _known(texts: Iterable[str]) -> _Known:
+    listed = [_words(text) for text in texts]
+    runs: set[tuple[str, ...]] = set()
+    for words in listed:
+        runs |= _runs(words)
+    return _Known(frozenset(runs), " \n ".join(" ".join(words) for words in listed))
+
+
+def _known_texts(ticket: TicketFacts | None) -> tuple[_Known, _Known]:
+    """What participants wrote, and what only staff may see (notes, held mail of others)."""
+    events = ticket.events if ticket else ()
+    theirs = [e.text for e in events if e.kind == "mail" and e.public]
+    internal = [e.text for e in events if e.kind == "note" and not e.public]
+    return _known(theirs), _known(internal)
+
+
+def _shares_run(text: str, known: _Known) -> bool:
+    return bool(known.runs) and not known.runs.isdisjoint(_runs(_words(text)))
+
+
+def _may_stay(line: str, theirs: _Known, internal: _Known, settings: Settings, *, strict: bool) -> bool:
+    """Whether a line may go out: own words may, of quotations only those of the customer's words and harmless ones."""
+    found = _QUOTED.match(line)
+    if not found:
+        return True
+    quoted = line[found.end() :]
+    words = _words(quoted)
+    if not words:
+        return not strict
+    flat = " ".join(words)
+    if flat in theirs.flat:
+        return len(words) > 1 or not strict
+    # Clients wrap again when they quote, so a line is compared by its words; a short piece of a note counts too.
+    if flat in internal.flat or _shares_run(quoted, internal) or any(_runs(words, 3) & _runs(internal.flat.split(), 3)):
+        return False
+    return not strict and not _is_furniture(quoted, 0, settings)
+
+
+def _paragraphs(lines: list[str]) -> list[str]:
+    """Unquoted text as paragraphs: a note that was wrapped anew is still recognised."""
+    own = ["" if _QUOTED.match(line) else line for line in lines]
+    return "\n".join(own).split("\n\n")
+
+
+def _is_furniture(line: str, number: int, settings: Settings) -> bool:
+    """Whether a line is unmistakably part of our own mail to agents."""
+    if _status_line(number).match(line) or _EARLIER.match(line):
+        return True
+    lowered = line.lower()
+    for inbox in settings.inbox.values():
+        if f"mailto:{inbox.address.lower()}?subject=" in lowered:
+            return True
+        local, domain = split_address(fold_address(inbox.address))
+        for found in re.finditer(
+            rf"{re.escape(local + inbox.plus_separator)}([a-z0-9-]+)@{re.escape(domain)}", lowered
+        ):
+            if looks_like_token(found[1]):
+                return True
+    return False
