@@ -1,10 +1,234 @@
-"""Delivery reports (bounces) in every shape the world sends them."""
+"""Delivery reports (bounces) in every shape the world sends them: RFC 3464, header fields, JSON, prose.
+
+What a report says is advisory: it is shown, and acts only when it reached a bounce address of ours (security.md 9).
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from gateway.address import domain_of, fold_address
+from gateway.analysis import charset
+from gateway.analysis.delivery_status import (
+    ADDRESS,
+    MAX_RECIPIENTS,
+    choose_status,
+    has_delivery_status,
+    kind_of,
+    read_delivery_status,
+)
+from gateway.analysis.fields import decode_value, split_fields
+from gateway.analysis.mailboxes import read_mailboxes
+from gateway.analysis.html import html_to_text
+from gateway.analysis.report_prose import cut_returned, find_recipients, read_prose
 from gateway.model import DeliveryReport, Message
+
+_STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status", "message/disposition-notification")
+_RETURNED_TYPES = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
+_ID_LINE = re.compile(r"^(?:original-)?message-id[ \t]*:[ \t]*(?:\n[ \t]+)?(<[^<>\s]{3,996}>)", re.IGNORECASE | re.MULTILINE)
+_MAX_JSON = 256 * 1024
 
 
 def read_reports(raw: bytes, message: Message) -> tuple[DeliveryReport, ...]:
-    """One report per recipient named in the mail; empty when it reports nothing."""
-    return ()
+    """One report per recipient named in the mail; empty when it names none.
+
+    Ask only about mail whose origin is a delivery report: read as one, any text with addresses in it says something.
+    """
+    try:
+        found = _read(raw, message)
+    except Exception:  # noqa: BLE001 - a stranger's prose must not cost the mail; it is shown unread
+        return ()
+    if not found:
+        return ()
+    original_id = _original_id(raw, message)
+    return tuple(
+        replace(report, original_message_id=report.original_message_id or original_id)
+        for report in found[:MAX_RECIPIENTS]
+    )
+
+
+def _read(raw: bytes, message: Message) -> list[DeliveryReport]:
+    for attachment in message.attachments:
+        if attachment.type in _STATUS_TYPES:
+            found = read_delivery_status(_text_of(attachment.content))
+            if found:
+                return found
+    inner = _wrapped_report(message)
+    if inner:
+        return inner
+    by_json = _read_json(message.text)
+    if by_json:
+        return by_json
+    text = message.text or _other_text(message)
+    if has_delivery_status(text):
+        found = read_delivery_status(text)
+        if found:
+            return found
+    return _read_words(raw, message, text)
+
+
+def _wrapped_report(message: Message) -> list[DeliveryReport]:
+    """A report that a gateway wrapped into a mail of its own, a disclaimer on top."""
+    for attachment in message.attachments[:3]:
+        if attachment.type != "message/rfc822":
+            continue
+        head = attachment.content[:4096].lower()
+        at = attachment.content[: 512 * 1024].lower().find(b"message/delivery-status")
+        if b"report-type=delivery-status" in head.replace(b'"', b"") and at >= 0:
+            return read_delivery_status(_text_of(attachment.content[at : at + 64 * 1024]))
+    return []
+
+
+def _read_words(raw: bytes, message: Message, text: str) -> list[DeliveryReport]:
+    report = cut_returned(text)
+    named = _named_by_header(message)
+    own = _own_addresses(message)
+    domain = domain_of(message.author.address) if message.author else ""
+    recipients = named or find_recipients(report, own, domain)
+    if not recipients and text is message.text and (other := _other_text(message)):
+        report = cut_returned(other)
+        recipients = find_recipients(report, own)
+    if not recipients:
+        recipients = _addressees_of_returned(message, text)
+    if not recipients and not message.attachments:
+        body = charset.decode(raw[raw.find(b"\n\n") + 1 :][:_MAX_JSON], "")[0].replace("\r\n", "\n")
+        recipients = find_recipients(cut_returned(body), own)
+    return read_prose(report, recipients, message.subject, text)
+
+
+def _named_by_header(message: Message) -> list[str]:
+    values = message.fields.get("x-failed-recipients", ())
+    found = [match[0] for value in values for match in ADDRESS.finditer(value[:20_000])]
+    return list(dict.fromkeys(found))[:MAX_RECIPIENTS]
+
+
+def _own_addresses(message: Message) -> frozenset[str]:
+    """Who sends this report and who gets it: neither is the address that failed."""
+    boxes = [*message.to, *message.cc, *message.reply_to]
+    if message.author is not None:
+        boxes.append(message.author)
+    addresses = {box.address.lower() for box in boxes} | {fold_address(box.address) for box in boxes}
+    for name in ("delivered-to", "x-original-to", "return-path", "envelope-to"):
+        for value in message.fields.get(name, ()):
+            addresses.update(match[0].lower() for match in ADDRESS.finditer(value[:1000]))
+    return frozenset(addresses)
+
+
+def _text_of(content: bytes) -> str:
+    text = charset.decode(content[:_MAX_JSON], "")[0].replace("\r\n", "\n").replace("\r", "\n")
+    return html_to_text(text) if text.lstrip()[:1] == "<" and "</" in text else text
+
+
+def _other_text(message: Message) -> str:
+    """Text that stands in attached parts only."""
+    for attachment in message.attachments:
+        if attachment.type.startswith("text/") and attachment.type not in _RETURNED_TYPES:
+            text = _text_of(attachment.content)
+            if text.strip():
+                return text
+    return ""
+
+
+# ------------------------------------------------------------------ the returned mail
+
+
+def _returned_headers(message: Message) -> Iterator[bytes]:
+    for attachment in message.attachments:
+        if attachment.type in _RETURNED_TYPES:
+            yield attachment.content
+
+
+def _original_id(raw: bytes, message: Message) -> str:
+    """Message-ID of the mail that is reported on: from the returned header, else from the text, else In-Reply-To."""
+    for content in _returned_headers(message):
+        header = split_fields(content, 0, min(len(content), 256 * 1024), 1000)
+        value = header.first("message-id").decode("utf-8", "replace")
+        found = re.search(r"<[^<>\s]{3,996}>", value)
+        if found:
+            return found[0]
+    for text in (message.text, charset.decode(raw[: 1024 * 1024], "")[0].replace("\r\n", "\n")):
+        ids = [match[1] for match in _ID_LINE.finditer(text)]
+        ids = [id_ for id_ in ids if id_ != message.message_id]
+        if ids:
+            return ids[0]
+    known = (*message.in_reply_to, *reversed(message.references))
+    return known[0] if known else ""
+
+
+def _addressees_of_returned(message: Message, text: str) -> list[str]:
+    """The one addressee of the returned mail, when it has only one: then nobody else can have failed."""
+    for content in _returned_headers(message):
+        header = split_fields(content, 0, min(len(content), 256 * 1024), 1000)
+        for name in ("x-original-to", "to"):
+            boxes, _ = read_mailboxes(decode_value(header.first(name)))
+            addresses = {box.address for box in boxes if "@" in box.address}
+            if len(addresses) == 1:
+                return list(addresses)
+    for found in re.finditer(r"^To[ \t]*:[ \t]*(\S[^\n]{2,300})$", text, re.MULTILINE):
+        addresses = {match[0] for match in ADDRESS.finditer(found[1])}
+        if len(addresses) == 1:
+            return list(addresses)
+    return []
+
+
+# ------------------------------------------------------------------ JSON notices
+
+_KINDS = {"bounce": "failed", "bounced": "failed", "dropped": "failed", "deferred": "delayed", "delivery": "delivered"}
+
+
+def read_notice(text: str) -> dict[str, Any]:
+    """The JSON object a provider's notice consists of (an SNS wrapping undone); empty when the text is none."""
+    start = text[:200].lstrip()
+    if not start.startswith("{") or len(text) > _MAX_JSON:
+        return {}
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text.lstrip())
+        inner = value.get("Message") if isinstance(value, dict) else None
+        if isinstance(inner, str) and inner.lstrip().startswith("{"):
+            value = json.loads(inner)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _read_json(text: str) -> list[DeliveryReport]:
+    notice = read_notice(text)
+    kind = str(notice.get("notificationType") or notice.get("eventType") or notice.get("event") or "").lower()
+    action = _KINDS.get(kind)
+    if action is None:
+        return []
+    details = notice.get("bounce") or notice.get("delivery") or notice
+    if not isinstance(details, dict):
+        return []
+    listed = details.get("bouncedRecipients") or details.get("recipients") or [details]
+    mail = notice.get("mail") if isinstance(notice.get("mail"), dict) else {}
+    headers = mail.get("commonHeaders") if isinstance(mail, dict) else {}
+    original = str(headers.get("messageId") or "") if isinstance(headers, dict) else ""
+    permanent = str(details.get("bounceType") or "Permanent").lower() != "transient"
+    reports = []
+    for entry in listed if isinstance(listed, list) else []:
+        fields = entry if isinstance(entry, dict) else {"emailAddress": entry}
+        address = str(fields.get("emailAddress") or fields.get("email") or fields.get("recipient") or "")
+        found = ADDRESS.search(address[:1000])
+        if not found:
+            continue
+        diagnostic = " ".join(str(fields.get("diagnosticCode") or fields.get("reason") or "").split())[:1000]
+        diagnostic = re.sub(r"^[\w\-]{1,20};\s*", "", diagnostic)
+        status = choose_status(str(fields.get("status") or ""), diagnostic, action)
+        if status in ("5.0.0", "4.0.0") and action == "failed":
+            status = "5.0.0" if permanent else "4.0.0"
+        reports.append(
+            DeliveryReport(
+                recipient=found[0],
+                action=action,
+                status=status,
+                diagnostic=diagnostic,
+                kind=kind_of(action, status),
+                original_message_id=original if original.startswith("<") else "",
+            )
+        )
+    return reports
