@@ -226,11 +226,10 @@ class Folder:
             return
         try:
             raw = await self._session.fetch(uid)
-        except TooLarge as error:
-            await self._give_up(uid, f"too large ({error}), left on server")
-            raise
         except ImapError as error:
             await self._note_failure(uid, str(error))
+            if isinstance(error, TooLarge) and self._work.failing[uid].attempts >= _ALARM_AFTER:
+                await self._give_up(uid, f"too large ({error}), left on server")  # it lies about the size every time
             raise
         if raw is None:
             await self._vanished(uid)

@@ -112,11 +112,12 @@ class ResponseReader:
             if end < 0:
                 self._scanned = max(0, len(self._buffer) - 1)
                 return
-            self._text += self._buffer[:end]
+            line = bytes(self._buffer[:end])
             del self._buffer[: end + 2]
+            self._text += line
             self._scanned = 0
             # The free text of a status response may end in "{5}" and announces nothing.
-            announced = None if _STATUS.match(self._text) else _LITERAL.search(self._text)
+            announced = None if _STATUS.match(self._text) else _LITERAL.search(line)
             if announced:
                 self._missing = int(announced.group(1))
                 if self._missing > room + len(self._buffer):

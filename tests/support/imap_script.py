@@ -19,6 +19,8 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.commands: list[str] = []
+        self.gone = asyncio.Event()
+        """Set when the other side has closed the connection, or we have."""
 
     async def send(self, *lines: bytes | str) -> None:
         self.writer.write(b"".join(line.encode() if isinstance(line, str) else line for line in lines))
@@ -90,6 +92,7 @@ class ScriptedServer:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            peer.gone.set()
             writer.close()
 
     def _find_trick(self, command: str) -> Trick | None:
