@@ -230,7 +230,20 @@ imap_marks = Table(
     Column("account", Key, primary_key=True),
     Column("folder", Key, primary_key=True),
     _number("uidvalidity"),
-    _number("uid"),  # everything up to here was handed over
+    _number("uid"),  # highest UID seen in a FETCH
+    Column("floor", BigInteger, nullable=False, server_default="0"),  # up to here mail was there before the first run
+    Column("since", Moment, nullable=True),  # and is ours only when it arrived later than this
+)
+
+imap_failures = Table(
+    "imap_failures",
+    metadata,
+    Column("account", Key, primary_key=True),
+    Column("folder", Key, primary_key=True),
+    Column("uidvalidity", BigInteger, primary_key=True, autoincrement=False),
+    Column("uid", BigInteger, primary_key=True, autoincrement=False),
+    Column("why", Text, nullable=False),
+    Column("final", Boolean, nullable=False),
 )
 
 replay_keys = Table(
