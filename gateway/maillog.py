@@ -268,9 +268,9 @@ def edge_error(source: str, error: BaseException, *, identity: str = "", queue_i
     )
 
 
-def commit_failed(source: str, error: BaseException, *, queue_id: str = "") -> None:
-    """A mail could not be committed, whether or not its client still waits for the answer."""
-    _say(logging.WARNING, "not committed", source=source, error=describe(error), at=place(error), TG_QUEUE_ID=queue_id)
+def commit_failed(source: str, error: BaseException) -> None:
+    """A mail could not be committed after its client had gone; the client will come again."""
+    _say(logging.WARNING, "not committed", source=source, error=describe(error), at=place(error))
 
 
 def mailbox_trouble(account: str, cause: str, *, failures: int = 0) -> None:

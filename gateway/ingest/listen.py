@@ -147,8 +147,8 @@ class Listener:
     async def stop(self, grace: float = 30) -> None:
         """Stop in four steps: no new connections; 421 to whoever is idle; wait for mails on the way; cut the rest.
 
-        A mail whose dot was seen is committed in any case, also beyond ``grace`` seconds: its task ends when the store
-        does or gives up. Server.wait_closed is not awaited: from Python 3.12 on it waits for idle clients.
+        ``grace`` in seconds. A commit that runs is waited for once more, at least 5 s: whoever is cut off by that was
+        not told 250. Server.wait_closed is not awaited: from Python 3.12 on it waits for idle clients.
         """
         intake = self.intake
         intake.stopping = True
@@ -163,7 +163,7 @@ class Listener:
         for session in list(intake.sessions):
             session.abort()
         if intake.commits:
-            await asyncio.wait(list(intake.commits))
+            await asyncio.wait(list(intake.commits), timeout=max(grace, 5))
         self._servers.clear()
         maillog.stopped(intake.rules.protocol)
 

@@ -253,11 +253,15 @@ async def test_what_receiving_raises_becomes_a_row_of_the_table(client, running,
 
 
 async def test_more_connections_than_allowed_are_told_to_come_back(tmp_path):
-    async with edge(tmp_path, max_sessions=2) as running, session(running), session(running):
-        async with connect(running.place) as third:
-            reply = await third.reply()
-            assert (reply.code, reply.enhanced) == (421, "4.7.0")
-            await third.gone()
+    async with (
+        edge(tmp_path, max_sessions=2) as running,
+        session(running),
+        session(running),
+        connect(running.place) as third,
+    ):
+        reply = await third.reply()
+        assert (reply.code, reply.enhanced) == (421, "4.7.0")
+        await third.gone()
     async with edge(tmp_path, max_sessions=1) as running:
         for _ in range(3):  # a place that became free is given again
             async with session(running) as client:
@@ -266,10 +270,14 @@ async def test_more_connections_than_allowed_are_told_to_come_back(tmp_path):
 
 
 async def test_one_address_may_not_take_all_connections_of_the_direct_listener(tmp_path):
-    async with edge(tmp_path, "smtp", unix=False, max_sessions_per_client=2) as running:
-        async with session(running, "EHLO"), session(running, "EHLO"), connect(running.place) as third:
-            reply = await third.reply()
-            assert (reply.code, reply.enhanced) == (421, "4.7.0")
+    async with (
+        edge(tmp_path, "smtp", unix=False, max_sessions_per_client=2) as running,
+        session(running, "EHLO"),
+        session(running, "EHLO"),
+        connect(running.place) as third,
+    ):
+        reply = await third.reply()
+        assert (reply.code, reply.enhanced) == (421, "4.7.0")
 
 
 async def test_a_flood_of_commands_ends_the_session_but_a_long_session_of_mails_does_not(tmp_path):

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,10 +112,15 @@ class Client:
 
     async def close(self) -> None:
         self.writer.close()
-        try:
+        with suppress(OSError):
             await self.writer.wait_closed()
-        except OSError:
-            pass
+
+
+async def until(holds: Callable[[], bool], patience: float = PATIENCE) -> None:
+    """Poll with a deadline."""
+    async with asyncio.timeout(patience):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
 
 
 def stuff(content: bytes) -> bytes:
@@ -179,9 +184,7 @@ class Edge:
 
     async def committed(self, number: int = 1) -> None:
         """Wait until so many mails were taken."""
-        async with asyncio.timeout(PATIENCE):
-            while len(self.mails) < number:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self.mails) >= number)
 
 
 @asynccontextmanager
