@@ -1,0 +1,404 @@
+"""Which ticket is meant: the ladder of mail.md 8. First hit wins, and every hit is only a proposal.
+
+What the author may do with the ticket is decided from who the author provably is (security.md 5). So a stranger's clue
+is followed here like anybody's, except where the clue is weak: a reference line, a number in the subject and an awaited
+Message-ID count for participants only. What was not followed is kept with a sentence: people and ``explain`` read it.
+
+Three things that are easy to get wrong, and what holds here:
+
+- *A mail that arrives before its parent.* Filing a mail also records the ids it refers to and nobody knows yet, as
+  :class:`MessageIdFact` with event 0 and party 0 ("awaited"). When the parent comes, its own Message-ID is awaited by
+  the ticket, and it joins, if its author is a participant there; else it is a ticket of its own that follows. Brothers
+  of the early mail meet through the same id.
+- *A reused Message-ID.* A mail is never matched by its own id when a received mail has it: other content is another
+  mail (architecture 6.8), and it goes where its other clues say.
+- *A mail that names itself* in In-Reply-To or References has no such clue; find_clues leaves it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from gateway.model import (
+    Clues,
+    Declined,
+    Facts,
+    Findings,
+    Match,
+    MessageIdFact,
+    Origin,
+    Proof,
+    State,
+    TicketFacts,
+    Token,
+)
+from gateway.settings import Settings
+from gateway.threading.subjects import same_subject
+
+AGENT_KINDS = frozenset("anhd")
+"""Kinds of address tokens that are issued to agents."""
+
+_SILENT = frozenset(
+    (Origin.AUTO_REPLY, Origin.DELIVERY_REPORT, Origin.DISPOSITION_REPORT, Origin.FEEDBACK_REPORT, Origin.OURSELVES)
+)
+
+
+def choose_ticket(clues: Clues, facts: Facts, findings: Findings, settings: Settings, now: datetime) -> Match:
+    """The ticket a mail means, the ground, and the clues that were declined with their reasons.
+
+    ``Match.ticket`` 0 is a new ticket (or a list or personal command address when ``kind`` is "d"); then ``follows``
+    names the ticket it continues, if any. ``event``, ``party`` and ``kind`` are those of the deciding clue; a new
+    ticket has none, and a foreign Message-ID has no party. Grounds: sibling, bounce, action, token, ambiguous,
+    message-id, references, parent, reference-line, subject, none. ``now`` is the time of reception.
+    """
+    ladder = _Ladder(clues, facts, findings, settings, now)
+    match = None
+    for step in (
+        ladder.sibling,
+        ladder.bounce,
+        ladder.action,
+        ladder.token,
+        ladder.in_reply_to,
+        ladder.references,
+        ladder.parent,
+        ladder.reference_line,
+        ladder.subject_number,
+    ):
+        match = step()
+        if match is not None:
+            break
+    match = match or Match()
+    return replace(match, declined=(*ladder.declined, *ladder.contradicted(match)))
+
+
+@dataclass(slots=True)
+class _Ladder:
+    clues: Clues
+    facts: Facts
+    findings: Findings
+    settings: Settings
+    now: datetime
+    declined: list[Declined] = field(default_factory=list)
+
+    # -------------------------------------------------------------- the steps, in order
+
+    def sibling(self) -> Match | None:
+        """A copy of a mail that another of our addresses already got (mail.md 7.1)."""
+        known = self.facts.sibling
+        if known is None or not known.ticket:
+            return None
+        token = next((t for t in self.clues.tokens if t.where == "envelope" and t.ticket == known.ticket), None)
+        return Match(
+            ticket=known.ticket,
+            ground="sibling",
+            event=known.event,
+            party=token.party if token else 0,
+            kind=token.kind if token else "",
+        )
+
+    def bounce(self) -> Match | None:
+        """Mail to a bounce address is a delivery report or nothing, whatever else it says (security.md 5.1 row 2)."""
+        tokens = [token for token in self.clues.tokens if token.kind == "b"]
+        others = [token for token in self.clues.tokens if token.kind != "b"]
+        if not tokens or (others and tokens[0].where != "envelope"):
+            for token in tokens:
+                self._decline(_place(token), token.ticket, "a bounce address beside another of ours")
+            return None
+        token = tokens[0]
+        ticket = self._find(token.ticket, _place(token)) if token.ticket else None
+        return Match(
+            ticket=ticket.number if ticket else 0, ground="bounce", event=token.event, party=token.party, kind="b"
+        )
+
+    def action(self) -> Match | None:
+        """A one-tap subject of an agent, with a token bound to that agent, ticket and event (mail.md 12.4)."""
+        action, author = self.clues.action, self.facts.author
+        if action is None or not self.facts.author_agent or author is None:
+            return None
+        token = self.settings.keys.read_action(action.token, action.ticket, action.event, (author.party,))
+        if token is None:
+            self._decline("subject", action.ticket, "no one-tap token of this agent for this event")
+            return None
+        if not token.ticket:
+            return Match(ground="action", event=token.event, party=token.party, kind="x")
+        ticket = self._find(token.ticket, "subject")
+        return self._on_token(ticket, token, "action") if ticket else None
+
+    def token(self) -> Match | None:
+        """A token in an address of ours: the envelope's ticket, or the only one that is named."""
+        usable = [t for t in self.clues.tokens if t.kind != "b" and self._usable(t)]
+        if not usable:
+            return None
+        first = next((t for t in usable if t.where == "envelope"), usable[0])
+        number = self._number(first.ticket)
+        others = [t for t in usable if self._number(t.ticket) != number]
+        ambiguous = bool(others) and first.where != "envelope" and bool(self.facts.author_agent)
+        for token in others:
+            why = (
+                "an agent's mail names several tickets and its envelope none"
+                if ambiguous
+                else "the envelope names another ticket"
+                if first.where == "envelope"
+                else "the mail names several tickets; the first one counts"
+            )
+            self._decline(_place(token), token.ticket, why)
+        same = [t for t in usable if self._number(t.ticket) == number]
+        token = next((t for t in same if self._is_author(t.party)), first)
+        if self.facts.author_agent and {"a", "n"} <= {t.kind for t in same}:
+            self._decline("addresses", number, "one address makes an answer of it, another a note")
+            ambiguous = True
+        if not number:
+            ground = "ambiguous" if ambiguous else "token"
+            return Match(ground=ground, event=token.event, party=token.party, kind=token.kind)
+        ticket = self.facts.tickets[token.ticket]
+        if ambiguous:
+            return self._on_token(ticket, token, "ambiguous")
+        if self._reused_from_address_book(token, ticket):
+            why = "an address from the address book: no reply, another subject"
+            return self._follow(ticket, _place(token), why)
+        return self._reopen_or_follow(ticket, self._on_token(ticket, token, "token"), _place(token))
+
+    def in_reply_to(self) -> Match | None:
+        """The mail this one answers: one we sent, or one we know."""
+        for token in self._own("in-reply-to"):
+            ticket = self._find(token.ticket, "In-Reply-To") if self._has_party(token, "In-Reply-To") else None
+            if ticket:
+                return self._reopen_or_follow(ticket, self._on_token(ticket, token, "message-id"), "In-Reply-To")
+        for message_id in self.clues.in_reply_to:
+            known, ticket = self._known(message_id, "In-Reply-To")
+            if known and ticket:
+                return self._reopen_or_follow(ticket, self._on_fact(ticket, known, "message-id"), "In-Reply-To")
+        return None
+
+    def references(self) -> Match | None:
+        """An older mail of the thread: the same ticket with the same subject, else a new one that follows.
+
+        People write new matters by answering any old mail. With another subject the search ends here: the quoted
+        reference line below such a mail says no more than the References do.
+        """
+        for message_id in reversed(self.clues.references):
+            if message_id in self.clues.in_reply_to:
+                continue
+            token = next((t for t in self._own("") if t.text == message_id.lower()), None)
+            if token is not None:
+                ticket = self._find(token.ticket, "References") if self._has_party(token, "References") else None
+                match = self._on_token(ticket, token, "references") if ticket else None
+            else:
+                known, ticket = self._known(message_id, "References")
+                match = self._on_fact(ticket, known, "references") if known and ticket else None
+            if ticket and match:
+                return self._same_matter(ticket, match)
+        read = {message_id.lower() for message_id in self.clues.references}
+        for token in self._own("references"):
+            if token.text in read:
+                continue  # only those the parser could not read
+            ticket = self._find(token.ticket, "References") if self._has_party(token, "References") else None
+            if ticket:
+                return self._same_matter(ticket, self._on_token(ticket, token, "references"))
+        return None
+
+    def parent(self) -> Match | None:
+        """The mail that an earlier arrived reply was waiting for."""
+        own = self.findings.message.message_id
+        known = _look_up(self.facts.known_ids, own) if own else None
+        if known is None or not known.ticket:
+            return None
+        if not _is_awaited(known):
+            self._decline("Message-ID", known.ticket, "an earlier mail has the same Message-ID")
+            return None
+        ticket = self._find(known.ticket, "Message-ID")
+        if ticket is None:
+            return None
+        if not self._takes_part(ticket):
+            return self._follow(ticket, "Message-ID", "its reply came first, from somebody else")
+        return self._reopen_or_follow(ticket, Match(ticket=ticket.number, ground="parent"), "Message-ID")
+
+    def reference_line(self) -> Match | None:
+        """Twenty bits at the foot of our answers: enough for a proven participant, for nobody else."""
+        if not self.clues.reference_line:
+            return None
+        ticket = self._find(self.clues.reference_line, "reference line")
+        if ticket is None:
+            return None
+        if not (self._proven() and self._takes_part(ticket)):
+            why = "the author is not a proven participant"
+            self._decline("reference line", ticket.number, why)
+            return None
+        match = Match(ticket=ticket.number, ground="reference-line", kind="r")
+        return self._reopen_or_follow(ticket, match, "reference line")
+
+    def subject_number(self) -> Match | None:
+        """``[#4827]`` from a proven participant or agent."""
+        if not self.clues.subject_reference:
+            return None
+        ticket = self._find(self.clues.subject_reference, "[#n]")
+        if ticket is None:
+            return None
+        if not (self._proven() and (self.facts.author_agent or self._takes_part(ticket))):
+            why = "the author is neither a proven participant nor a proven agent"
+            self._decline("[#n]", ticket.number, why)
+            return None
+        return self._reopen_or_follow(ticket, Match(ticket=ticket.number, ground="subject"), "[#n]")
+
+    # -------------------------------------------------------------- what the steps ask
+
+    def _decline(self, clue: str, ticket: int, why: str) -> None:
+        declined = Declined(clue=clue, ticket=ticket, why=why)
+        if declined not in self.declined:
+            self.declined.append(declined)
+
+    def _find(self, number: int, clue: str) -> TicketFacts | None:
+        """The ticket as it stands, or None with the reason among the declined. Merged ones were followed on recall."""
+        ticket = self.facts.tickets.get(number)
+        if ticket is None:
+            self._decline(clue, number, "there is no such ticket here (any more)")
+            return None
+        if ticket.merged_into:
+            why = f"merged into {ticket.merged_into}, which could not be followed"
+            self._decline(clue, number, why)
+            return None
+        return ticket
+
+    def _number(self, number: int) -> int:
+        """The number after merging: two tokens of merged tickets name the same one."""
+        ticket = self.facts.tickets.get(number)
+        return ticket.number if ticket else number
+
+    def _usable(self, token: Token) -> bool:
+        if token.kind == "d" and not token.ticket:
+            return True
+        ticket = self._find(token.ticket, _place(token))
+        if ticket is None:
+            return False
+        if token.kind == "t" and not _participates(ticket, token.party):
+            self._decline(_place(token), token.ticket, "its party was removed from the ticket")
+            return False
+        return True
+
+    def _has_party(self, token: Token, clue: str) -> bool:
+        """Whether the person one of our Message-IDs was issued to still has to do with the ticket (security.md 6)."""
+        ticket, person = self.facts.tickets.get(token.ticket), self.facts.persons.get(token.party)
+        if ticket is None or person is None or person.agent or _participates(ticket, token.party):
+            return True
+        self._decline(clue, token.ticket, "its party was removed from the ticket")
+        return False
+
+    def _own(self, where: str) -> list[Token]:
+        return [token for token in self.clues.own_ids if where in ("", token.where)]
+
+    def _known(self, message_id: str, clue: str) -> tuple[MessageIdFact | None, TicketFacts | None]:
+        """A Message-ID we stored and its ticket. An awaited one counts for participants only: anybody can await it."""
+        known = _look_up(self.facts.known_ids, message_id)
+        if known is None or not known.ticket:
+            return None, None
+        ticket = self._find(known.ticket, clue)
+        if ticket is not None and _is_awaited(known) and not self._takes_part(ticket):
+            why = "only another person's mail refers to the same unknown mail"
+            self._decline(clue, known.ticket, why)
+            return None, None
+        return known, ticket
+
+    def _proven(self) -> bool:
+        return self.findings.authentication.proof is not Proof.NONE
+
+    def _is_author(self, party: int) -> bool:
+        return self.facts.author is not None and party == self.facts.author.party
+
+    def _takes_part(self, ticket: TicketFacts) -> bool:
+        return self.facts.author is not None and _participates(ticket, self.facts.author.party)
+
+    def _reused_from_address_book(self, token: Token, ticket: TicketFacts) -> bool:
+        # An away notice has a new subject and often no In-Reply-To; it still belongs to what it answers.
+        return (
+            token.kind == "t"
+            and not self.clues.is_reply
+            and self.findings.origin is Origin.PERSON
+            and not same_subject(self.clues.subject, ticket.subject)
+        )
+
+    # -------------------------------------------------------------- what the steps answer
+
+    def _on_token(self, ticket: TicketFacts, token: Token, ground: str) -> Match:
+        # Event numbers are a ticket's own: after a merge the number in the token names nothing in the new ticket.
+        event = token.event if ticket.number == token.ticket else 0
+        return Match(ticket=ticket.number, ground=ground, event=event, party=token.party, kind=token.kind)
+
+    def _on_fact(self, ticket: TicketFacts, known: MessageIdFact, ground: str) -> Match:
+        """A stored id. It has a party only if we sent it and a provider renamed it (mail.md 3.2): then it is as good as
+        ours. An id of our own domain without a valid MAC has none, whatever the store says.
+        """
+        event = known.event if ticket.number == known.ticket else 0
+        renamed = bool(known.party) and not known.message_id.lower().endswith(f"@{self.settings.id_domain.lower()}>")
+        match = Match(ticket=ticket.number, ground=ground, event=event)
+        return replace(match, party=known.party, kind="m") if renamed else self._with_own_id(match)
+
+    def _with_own_id(self, match: Match) -> Match:
+        """The match with the party of the author's own id from the same thread, if the deciding clue had none.
+
+        A Message-ID issued to an agent counts as that agent's token, in References too (security.md 6).
+        """
+        for token in self._own(""):
+            if token.party and self._is_author(token.party) and self._number(token.ticket) == match.ticket:
+                event = token.event if token.ticket == match.ticket else 0
+                return replace(match, event=event, party=token.party, kind="m")
+        return match
+
+    def _same_matter(self, ticket: TicketFacts, match: Match) -> Match:
+        if not same_subject(self.clues.subject, ticket.subject):
+            return self._follow(ticket, "References", "an old thread with another subject")
+        return self._reopen_or_follow(ticket, match if match.party else self._with_own_id(match), "References")
+
+    def _follow(self, ticket: TicketFacts, clue: str, why: str) -> Match:
+        self._decline(clue, ticket.number, why)
+        return Match(follows=ticket.number)
+
+    def _reopen_or_follow(self, ticket: TicketFacts, match: Match, clue: str) -> Match:
+        """The match, or a new ticket when this one was closed too long ago for a customer to reopen it (mail.md 16).
+
+        An agent's mail stays with the ticket: it answers this customer or acts on it, and would lose both. So do
+        automatic answers and reports, which never reopen anything.
+        """
+        person = self.facts.persons.get(match.party)
+        agents = bool(self.facts.author_agent) or match.kind in AGENT_KINDS or bool(person and person.agent)
+        if agents or self.findings.origin in _SILENT or ticket.state is not State.CLOSED or ticket.closed_at is None:
+            return match
+        if self.now - ticket.closed_at <= self.settings.tickets.reopen:
+            return match
+        return self._follow(ticket, clue, f"closed since {ticket.closed_at:%Y-%m-%d}")
+
+    def contradicted(self, match: Match) -> Iterable[Declined]:
+        """Clues lower on the ladder that name another ticket than the one chosen: nobody followed them."""
+        if not match.ticket or match.ground in ("sibling", "bounce"):
+            return
+        named = [("In-Reply-To" if t.where == "in-reply-to" else "References", t.ticket) for t in self.clues.own_ids]
+        for clue, ids in (("In-Reply-To", self.clues.in_reply_to), ("References", self.clues.references)):
+            known = (_look_up(self.facts.known_ids, message_id) for message_id in ids)
+            named += [(clue, fact.ticket) for fact in known if fact is not None]
+        named += [("reference line", self.clues.reference_line), ("[#n]", self.clues.subject_reference)]
+        said = {(declined.clue, self._number(declined.ticket)) for declined in self.declined}
+        for clue, number in named:
+            key = (clue, self._number(number))
+            if number and key[1] != match.ticket and key not in said:
+                said.add(key)
+                yield Declined(clue=clue, ticket=number, why=f"names another ticket than the {match.ground}")
+
+
+def _place(token: Token) -> str:
+    return f"token ({token.where})"
+
+
+def _participates(ticket: TicketFacts, party: int) -> bool:
+    people = ticket.participants if ticket.customer is None else (ticket.customer, *ticket.participants)
+    return any(person.party == party for person in people)
+
+
+def _look_up(known: Mapping[str, MessageIdFact], message_id: str) -> MessageIdFact | None:
+    """A stored Message-ID; ours are lower case, and some clients change the case."""
+    return known.get(message_id) or known.get(message_id.lower())
+
+
+def _is_awaited(known: MessageIdFact) -> bool:
+    """Recorded because a filed mail refers to it, not because it came or was sent."""
+    return known.event == 0 and known.party == 0
