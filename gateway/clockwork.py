@@ -12,7 +12,7 @@ from gateway.desk.reminding import plan_timer
 from gateway.model import Plan, Timer
 from gateway.outbound.compose import compose_all
 from gateway.settings import Settings
-from gateway.store import deliveries, journal, tickets, timers
+from gateway.store import deliveries, tickets, timers
 
 
 def remind(tx: Connection, timer: Timer, settings: Settings, now: datetime) -> Plan | None:
@@ -28,5 +28,4 @@ def remind(tx: Connection, timer: Timer, settings: Settings, now: datetime) -> P
     tickets.record(tx, None, plan, ticket, now)
     timers.record(tx, plan)
     deliveries.enqueue(tx, compose_all(plan, after, settings, now), now)
-    journal.release_all(tx, plan, now)
     return plan

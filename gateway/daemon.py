@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -22,21 +23,23 @@ from gateway import maillog, metrics
 from gateway.address import domain_of, fold_address
 from gateway.analysis.authenticate import rules_of
 from gateway.analysis.cage import Cage
+from gateway.analysis.cage import Resolver as DnsResolver
 from gateway.analysis.examine import Rules
 from gateway.configure import ConfigurationError, read_secret
 from gateway.errors import TemporaryError
 from gateway.ingest.imap import MailboxReader
+from gateway.ingest.intake import Rules as ListenerRules
 from gateway.ingest.intake import lmtp_rules, smtp_rules
 from gateway.ingest.listen import Listener, open_sockets
-from gateway.mailbox_state import StoredMailbox
 from gateway.model import Plan
 from gateway.outbound.transport import Transport
 from gateway.receive import Receiver
 from gateway.resolver import Resolver
 from gateway.schedule import Job, start_schedule
-from gateway.settings import Settings
+from gateway.settings import Imap, Settings
 from gateway.store import deliveries, journal, tickets
 from gateway.store.database import Database
+from gateway.store.mailboxes import MailboxState
 from gateway.workers import Intake, Outbox, Reminders, Worker, clock
 
 STOP_SECONDS = 60.0
@@ -51,11 +54,14 @@ class AlreadyRunningError(Exception):
 class Daemon:
     """One gateway. ``await start()``, then ``await run()`` until SIGTERM."""
 
-    def __init__(self, settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, reload: Callable[[], Settings] | None = None, resolver: DnsResolver | None = None
+    ) -> None:
         self.settings = settings
         self._reload = reload
         self._host = f"{socket.gethostname()}:{os.getpid()}"
         self._stop = asyncio.Event()
+        self.resolver: DnsResolver = resolver or Resolver(settings.authentication.resolver)
         self._tasks: list[asyncio.Task[None]] = []
         self._mailboxes: list[MailboxReader] = []
         self._listeners: list[Listener] = []
@@ -74,9 +80,8 @@ class Daemon:
         await asyncio.to_thread(self._prepare_database)
         self.cage = Cage(settings.cage, self._rules())
         await self.cage.start()
-        self.resolver = Resolver(settings.authentication.resolver)
         self.transport = Transport(settings.send, _password(settings))
-        self.receiver = Receiver(self.database, max_size=_largest(settings), received=self._received)
+        self.receiver = Receiver(self.database, max_size=_largest(settings), wake=self._received)
         self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, self._host)
         self.outbox = Outbox(self.database, self.transport, lambda: self.settings, self._host)
         self.reminders = Reminders(self.database, lambda: self.settings, self._host)
@@ -117,39 +122,47 @@ class Daemon:
         )
 
     async def _open_edges(self) -> None:
-        receive, settings = self.settings.receive, self.settings
+        receive = self.settings.receive
         name = socket.gethostname()
         if receive.lmtp is not None and receive.lmtp.listen:
-            lmtp = Listener(lmtp_rules(receive.lmtp, name), **self._edge())
+            lmtp = self._listener(lmtp_rules(receive.lmtp, name))
             await lmtp.start(open_sockets(receive.lmtp.listen, "lmtp"))
             self._listeners.append(lmtp)
         if receive.smtp is not None and receive.smtp.listen:
             tls = _server_tls(receive.smtp.tls_certificate, receive.smtp.tls_key)
-            smtp = Listener(smtp_rules(receive.smtp, name, tls), **self._edge())
+            smtp = self._listener(smtp_rules(receive.smtp, name, tls))
             await smtp.start(open_sockets(receive.smtp.listen, "smtp"))
             self._listeners.append(smtp)
         for mailbox in receive.imap.values():
-            if not mailbox.enabled:
-                continue
-            reader = MailboxReader(
-                mailbox,
-                settings.inbox[mailbox.inbox].address,
-                self.receiver.receive,
-                StoredMailbox(self.database, mailbox.handle),
-                password=read_secret(mailbox.secret),
-                report=maillog.mailbox_trouble,
-                now=clock,
-            )
-            self._mailboxes.append(reader)
-            self._tasks.append(asyncio.create_task(reader.run(self._stop), name=f"imap {mailbox.handle}"))
+            if mailbox.enabled:
+                self._read_mailbox(mailbox)
 
-    def _edge(self) -> dict[str, Callable[..., object]]:
-        return {
-            "receive": self.receiver.receive,
-            "find_inbox": lambda recipient: self.settings.find_inbox(recipient),
-            "is_our_domain": self._is_our_domain,
-            "has_space": self._has_space,
-        }
+    def _read_mailbox(self, mailbox: Imap) -> None:
+        async def password(_fresh: bool) -> str:
+            return await asyncio.to_thread(read_secret, mailbox.secret)
+
+        reader = MailboxReader(
+            mailbox,
+            inbox=mailbox.inbox,
+            address=self.settings.inbox[mailbox.inbox].address,
+            receive=self.receiver.receive,
+            state=MailboxState(self.database),
+            report=lambda problem, what: maillog.mailbox_trouble(mailbox.handle, f"{problem}: {what}"),
+            password=password,
+            clock=clock,
+            jitter=random.random,
+        )
+        self._mailboxes.append(reader)
+        self._tasks.append(asyncio.create_task(reader.run(self._stop), name=f"imap {mailbox.handle}"))
+
+    def _listener(self, rules: ListenerRules) -> Listener:
+        return Listener(
+            rules,
+            receive=self.receiver.receive,
+            find_inbox=lambda recipient: self.settings.find_inbox(recipient),
+            is_our_domain=self._is_our_domain,
+            has_space=self._has_space,
+        )
 
     def _is_our_domain(self, domain: str) -> bool:
         domains = {domain_of(a) for inbox in self.settings.inbox.values() for a in inbox.addresses()}

@@ -33,6 +33,21 @@ class ImapPosition:
     uid: int
 
 
+@dataclass(frozen=True, slots=True)
+class ImapMark:
+    """How far a folder was taken over. ``uid``: highest UID seen in a FETCH, 0 nothing yet.
+
+    Mails up to ``floor`` were there before the first run; only those with an INTERNALDATE after ``since`` are ours.
+    After a rebuild ``floor`` is the highest UID found, and ``since`` alone tells the old from the new. With
+    ``catch_up`` "new" both dates are the server's own, so a wrong clock does no harm.
+    """
+
+    uidvalidity: int
+    uid: int = 0
+    floor: int = 0
+    since: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """What the transport said about one mail for one recipient."""

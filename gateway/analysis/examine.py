@@ -65,7 +65,8 @@ def examine(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> F
     forwarded = attempt("forward", lambda: find_forward(message, body), no_forward)
     no_reports: tuple[DeliveryReport, ...] = ()
     reports = attempt("report", lambda: read_reports(raw, message), no_reports) if origin in _REPORTING else no_reports
-    unproven = (AuthenticationResults(why="the signatures could not be checked"), ())
+    nothing_needed: tuple[str, ...] = ()
+    unproven = (AuthenticationResults(why="the signatures could not be checked"), nothing_needed)
     authentication, needs = attempt(
         "authentication", lambda: authenticate(raw, envelope, records, rules.authentication), unproven
     )

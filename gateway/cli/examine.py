@@ -24,6 +24,7 @@ from gateway.resolver import Resolver as DnsResolver
 from gateway.resolver import ZoneResolver
 from gateway.settings import Cage as CageSettings
 from gateway.settings import Settings
+from gateway.threading.subjects import find_ticket_tag
 
 _AT_A_TIME = 32
 
@@ -153,7 +154,7 @@ def describe(name: str, raw: bytes, findings: Findings) -> dict[str, Any]:
             "in_reply_to": list(message.in_reply_to),
             "references": list(message.references),
             "tokens": [tag for a in message.recipients if looks_like_token(tag := split_tag(a)[1])],
-            "subject_reference": _subject_reference(message.subject),
+            "subject_reference": find_ticket_tag(message.subject) or None,
             "thread_index": next(iter(message.fields.get("thread-index", ())), None),
         },
         "unreadable": message.unreadable or None,
@@ -164,12 +165,6 @@ def describe(name: str, raw: bytes, findings: Findings) -> dict[str, Any]:
 
 def _mailbox(mailbox: Mailbox | None) -> dict[str, str] | None:
     return {"name": mailbox.name, "address": mailbox.address} if mailbox else None
-
-
-def _subject_reference(subject: str) -> int | None:
-    from gateway.threading.subjects import find_subject_reference
-
-    return find_subject_reference(subject) or None
 
 
 def _authentication(results: AuthenticationResults) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from sqlalchemy import Connection
+
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, when
@@ -49,7 +51,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
     return OK
 
 
-def _list(tx: object, options: argparse.Namespace) -> None:
+def _list(tx: Connection, options: argparse.Namespace) -> None:
     rows = [
         {
             "row": row.id,
@@ -60,7 +62,7 @@ def _list(tx: object, options: argparse.Namespace) -> None:
             "to": row.envelope.recipient,
             "message_id": row.message_id,
         }
-        for row in journal.list_held(tx)  # type: ignore[arg-type]
+        for row in journal.list_held(tx)
         if options.kind == "all" or (row.reason in _QUARANTINE) == (options.kind == "quarantine")
     ]
     print_table(rows, ["row", "received", "reason", "author", "ticket", "to"], stretch="author", as_json=options.json)

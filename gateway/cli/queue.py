@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from sqlalchemy import Connection
+
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, when
@@ -30,36 +32,38 @@ def run(command: str, arguments: Sequence[str]) -> int:
     now = datetime.now(UTC)
     with opened(settings) as tx:
         if options.deed == "list":
-            rows = [
-                {
-                    "mail": row.id,
-                    "state": str(row.state),
-                    "to": row.recipient,
-                    "kind": row.kind,
-                    "ticket": row.ticket,
-                    "due": when(row.due_at),
-                    "reply": row.reply,
-                }
-                for row in deliveries.list_outbox(tx)
-            ]
-            print_table(
-                rows, ["mail", "state", "to", "kind", "ticket", "due", "reply"], stretch="reply", as_json=options.json
-            )
+            _list(tx, as_json=options.json)
             return OK
         if options.deed == "show":
-            content = deliveries.load_content(tx, options.number or 0)
-            if content is None:
+            entry = deliveries.find(tx, options.number or 0)
+            if entry is None:
                 print(f"ticketgate: there is no mail {options.number} in the outbox", file=sys.stderr)
                 return NOUSER
-            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.write(entry.delivery.mail.content)
             return OK
         if options.deed == "drop":
-            count = deliveries.drop(tx, options.number, options.reason, now)
+            count = int(deliveries.drop(tx, options.number, options.reason, now))
         elif options.deed == "hold":
-            count = deliveries.hold(tx, options.number, now)
+            count = deliveries.hold(tx, options.number)
         elif options.deed == "release":
-            count = deliveries.release(tx, options.number, now)
+            count = deliveries.release(tx, now, options.number)
         else:
-            count = deliveries.retry_now(tx, options.number, now)
+            count = deliveries.flush(tx, now, options.number)
     print(f"{count} mail{'' if count == 1 else 's'}")
     return OK if count or options.number is None else NOUSER
+
+
+def _list(tx: Connection, *, as_json: bool) -> None:
+    rows = [
+        {
+            "mail": entry.delivery.id,
+            "state": str(entry.state),
+            "to": entry.delivery.mail.recipient,
+            "kind": entry.delivery.mail.kind,
+            "ticket": entry.delivery.mail.ticket,
+            "due": when(entry.due_at),
+            "reply": entry.reply,
+        }
+        for entry in deliveries.list_outbox(tx)
+    ]
+    print_table(rows, ["mail", "state", "to", "kind", "ticket", "due", "reply"], stretch="reply", as_json=as_json)

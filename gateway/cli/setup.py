@@ -123,9 +123,8 @@ def _write(path: Path, state: Path, address: str, name: str, people: list[str], 
     if not key.exists():
         descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(
-                f"# HMAC keys of reply addresses and Message-IDs; belongs into every backup\nk {secrets.token_hex(32)}\n"
-            )
+            file.write("# HMAC keys of reply addresses and Message-IDs; belongs into every backup\n")
+            file.write(f"k {secrets.token_hex(32)}\n")
     handles = _handles(people)
     path.with_name("agents.toml").write_text(
         "".join(

@@ -8,32 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 
 from gateway import settings
 from gateway.ingest.imap_client import ImapError, ImapSession, LoginRefused, Refused, open_mailbox
 from gateway.ingest.imap_folder import (
     Folder,
-    ImapMark,
     ImapState,
     NothingStored,
+    Password,
     Receive,
     Report,
     Work,
     read_duration,
 )
 from gateway.ingest.imap_syntax import check_name, encode_name
-from gateway.model import Envelope
+from gateway.model import Envelope, ImapMark
 
 __all__ = ["ImapMark", "ImapState", "MailboxReader", "Password", "Receive", "Report", "check_mailbox"]
 
 MAX_POLL = 300.0
 """Seconds: a folder is looked at this often whatever the server announces."""
 _MAX_PAUSE = 120.0  # seconds between two connections in the end; half of it at least
-
-Password = Callable[[bool], Awaitable[str]]
-"""The password, or for the oauth2 kinds an access token; True asks for a fresh one because the last was refused."""
 
 
 def check_mailbox(mailbox: settings.Imap) -> None:

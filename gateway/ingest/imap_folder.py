@@ -24,28 +24,13 @@ from gateway.ingest.imap_client import (
     TooLarge,
     Unsupported,
 )
-from gateway.model import Envelope, ImapPosition
+from gateway.model import Envelope, ImapMark, ImapPosition
 
 RESCAN = 200
 """UIDs below the mark that are looked at again: servers may show UIDs out of order (security.md 13)."""
 _WIDE = 10 * MAX_RANGE  # above this many UIDs gaps are skipped by SEARCH first
 _MAX_TROUBLE = 5  # mails in a row that could not be stored: it is not the mails
 _ALARM_AFTER = 3  # failures of one mail
-
-
-@dataclass(frozen=True, slots=True)
-class ImapMark:
-    """How far a folder was taken over. ``uid``: highest UID seen in a FETCH, 0 nothing yet.
-
-    Mails up to ``floor`` were there before the first run; only those with an INTERNALDATE after ``since`` are ours.
-    After a rebuild ``floor`` is the highest UID found, and ``since`` alone tells the old from the new. With
-    ``catch_up`` "new" both dates are the server's own, so a wrong clock does no harm.
-    """
-
-    uidvalidity: int
-    uid: int = 0
-    floor: int = 0
-    since: datetime | None = None
 
 
 class ImapState(Protocol):
@@ -69,6 +54,8 @@ class ImapState(Protocol):
 
 Receive = Callable[[Envelope, bytes], Awaitable[object]]
 """Takes responsibility for one mail: returns after the commit, raises TemporaryError or PermanentError."""
+Password = Callable[[bool], Awaitable[str]]
+"""The password, or for the oauth2 kinds an access token; True asks for a fresh one because the last was refused."""
 Report = Callable[[str, str], None]
 """Tells operators: which problem (a stable name) and what happened; "" says that it is over."""
 

@@ -136,6 +136,12 @@ def claim_due(tx: Connection, limit: int, worker: str, now: datetime, lease: tim
     return [_to_delivery(row) for row in sorted(rows, key=lambda row: row.id)]
 
 
+def expire_leases(tx: Connection, now: datetime) -> int:
+    """Treat every attempt as lost: only where no other host can be in the middle of one (SQLite, at the start)."""
+    lost = deliveries.c.state == DeliveryState.TRANSMITTING
+    return tx.execute(sa.update(deliveries).where(lost).values(due_at=now)).rowcount
+
+
 def record_attempt(
     tx: Connection, delivery: Delivery, outcome: str, reply: str, next_due: datetime | None, now: datetime
 ) -> DeliveryState | None:

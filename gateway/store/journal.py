@@ -23,7 +23,7 @@ from gateway.address import fold_address
 from gateway.errors import TemporaryError
 from gateway.model import Envelope, Findings, ImapPosition, InboundMail, Instruction, Plan, Proof
 from gateway.store import people
-from gateway.store.schema import EPOCH, imap_marks, imap_positions, insert, journal, raw
+from gateway.store.schema import EPOCH, imap_positions, insert, journal, raw
 
 
 class JournalState(StrEnum):
@@ -272,6 +272,12 @@ def discard(tx: Connection, row_id: int, reason: str) -> bool:
     return result.rowcount == 1
 
 
+def expire_leases(tx: Connection, now: datetime) -> int:
+    """Take back every claim at once: only for a database that nobody else can be working on (SQLite, at the start)."""
+    claimed = journal.c.state.in_((JournalState.RECEIVED, JournalState.WAITING)) & (journal.c.lease_owner != "")
+    return tx.execute(sa.update(journal).where(claimed).values(due_at=now, lease_owner="")).rowcount
+
+
 def _set_open(tx: Connection, row_id: int, **values: Any) -> None:
     open_states = (JournalState.RECEIVED, JournalState.WAITING)
     tx.execute(sa.update(journal).where(journal.c.id == row_id, journal.c.state.in_(open_states)).values(**values))
@@ -392,46 +398,3 @@ def comparable_date(date: datetime | None) -> datetime | None:
         return date.astimezone(UTC)
     except OverflowError:
         return None
-
-
-# ------------------------------------------------------------------ IMAP cursors
-
-
-def imap_mark(tx: Connection, account: str, folder: str) -> tuple[int, int] | None:
-    """UIDVALIDITY and the UID up to which everything was handed over; None on the first run."""
-    row = tx.execute(
-        sa.select(imap_marks.c.uidvalidity, imap_marks.c.uid).where(
-            imap_marks.c.account == account, imap_marks.c.folder == folder
-        )
-    ).first()
-    return (row.uidvalidity, row.uid) if row else None
-
-
-def set_imap_mark(tx: Connection, account: str, folder: str, uidvalidity: int, uid: int) -> None:
-    """Move the cursor, forwards or (after a new UIDVALIDITY) back."""
-    statement = insert(tx, imap_marks)
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["account", "folder"],
-            set_={"uidvalidity": statement.excluded.uidvalidity, "uid": statement.excluded.uid},
-        ),
-        {"account": account, "folder": folder, "uidvalidity": uidvalidity, "uid": uid},
-    )
-
-
-def imap_seen(tx: Connection, account: str, folder: str, uidvalidity: int, uids: Collection[int]) -> set[int]:
-    """Which of these UIDs were stored already."""
-    known: set[int] = set()
-    ordered = sorted(uids)
-    for start in range(0, len(ordered), 500):
-        known.update(
-            tx.execute(
-                sa.select(imap_positions.c.uid).where(
-                    imap_positions.c.account == account,
-                    imap_positions.c.folder == folder,
-                    imap_positions.c.uidvalidity == uidvalidity,
-                    imap_positions.c.uid.in_(ordered[start : start + 500]),
-                )
-            ).scalars()
-        )
-    return known

@@ -231,8 +231,8 @@ imap_marks = Table(
     Column("folder", Key, primary_key=True),
     _number("uidvalidity"),
     _number("uid"),  # highest UID seen in a FETCH
-    Column("floor", BigInteger, nullable=False, server_default="0"),  # up to here mail was there before the first run
-    Column("since", Moment, nullable=True),  # and is ours only when it arrived later than this
+    _number("floor"),  # up to here mail was there before the first run
+    _moment("since", nullable=True),  # and is ours only when it arrived later than this
 )
 
 imap_failures = Table(
@@ -240,9 +240,9 @@ imap_failures = Table(
     metadata,
     Column("account", Key, primary_key=True),
     Column("folder", Key, primary_key=True),
-    Column("uidvalidity", BigInteger, primary_key=True, autoincrement=False),
-    Column("uid", BigInteger, primary_key=True, autoincrement=False),
-    Column("why", Text, nullable=False),
+    _number("uidvalidity", primary_key=True, autoincrement=False),
+    _number("uid", primary_key=True, autoincrement=False),
+    Column("why", Words, nullable=False),
     Column("final", Boolean, nullable=False),
 )
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from gateway.model import DnsAnswer, ImapPosition, InboundMail, Instruction, Mailbox
-from gateway.store import journal
+from gateway.model import DnsAnswer, ImapMark, ImapPosition, InboundMail, Instruction, Mailbox
+from gateway.store import journal, mailboxes
 from gateway.store.database import Database
 from gateway.store.journal import ClaimLostError, JournalState
 from tests.store.values import HOUR, LEASE, NOW, RAW, envelope, findings, plan
@@ -71,17 +71,17 @@ def test_a_new_uid_with_known_bytes_is_a_duplicate_whose_position_is_remembered(
         first = journal.append(tx, envelope(position=one), RAW)
         again = journal.append(tx, envelope(position=replace(one, uidvalidity=8, uid=3)), RAW)
         assert again == journal.Appended(first.id, True)
-        assert journal.imap_seen(tx, "shared", "INBOX", 8, range(2000)) == {3}
-        assert journal.imap_seen(tx, "shared", "INBOX", 7, [1, 3]) == {1}
+        assert mailboxes.find_seen(tx, "shared", "INBOX", 8, range(2000)) == {3}
+        assert mailboxes.find_seen(tx, "shared", "INBOX", 7, [1, 3]) == {1}
     assert [mail.envelope.position for mail in _claim(database)] == [one]
 
 
 def test_a_mark_moves_both_ways(database: Database) -> None:
     with database.begin() as tx:
-        assert journal.imap_mark(tx, "shared", "INBOX") is None
-        journal.set_imap_mark(tx, "shared", "INBOX", 2**32 - 1, 90)
-        journal.set_imap_mark(tx, "shared", "INBOX", 4, 1)
-        assert journal.imap_mark(tx, "shared", "INBOX") == (4, 1)
+        assert mailboxes.find_mark(tx, "shared", "INBOX") is None
+        mailboxes.set_mark(tx, "shared", "INBOX", ImapMark(2**32 - 1, 90))
+        mailboxes.set_mark(tx, "shared", "INBOX", ImapMark(4, 1))
+        assert mailboxes.find_mark(tx, "shared", "INBOX") == ImapMark(4, 1)
 
 
 def test_nul_and_lone_surrogates_do_not_stop_a_mail(database: Database) -> None:
