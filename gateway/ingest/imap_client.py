@@ -24,6 +24,7 @@ from gateway.ingest.imap_syntax import (
     read_code,
     read_date,
     read_fetch,
+    read_list,
     uid_set,
 )
 from gateway.ingest.imap_transport import SPARE, Connection, ImapError, LoginRefused, Refused, TooLarge, Unsupported
@@ -92,6 +93,12 @@ class ImapSession:
         return self._connection.broken
 
     # -- reading
+
+    async def folders(self) -> dict[str, frozenset[str]]:
+        """Every folder of the account and its attributes in lower case, such as ``\\junk``."""
+        special = ("RETURN", "(SPECIAL-USE)") if {"SPECIAL-USE", "LIST-EXTENDED"} <= self.capabilities else ()
+        untagged, _ = await self._connection.command("LIST", '""', '"*"', *special)
+        return dict(filter(None, map(read_list, untagged)))
 
     async def select(self, folder: str) -> Selected:
         """Open a folder for reading and writing; Refused when there is none of this name."""

@@ -7,7 +7,7 @@ not announced as the beginning of a literal. Counting parentheses instead, as li
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,6 +61,21 @@ def encode_name(name: str) -> str:
             parts.append(f"&{shifted.decode('ascii')}-")
             position = end
     return "".join(parts)
+
+
+def decode_name(wire: str) -> str:
+    """The name behind a mailbox name in modified UTF-7; what is none stays as it is."""
+
+    def shifted(run: re.Match[str]) -> str:
+        if not run.group(1):
+            return "&"
+        padded = run.group(1).replace(",", "/") + "=" * (-len(run.group(1)) % 4)
+        return b64decode(padded).decode("utf-16-be")
+
+    try:
+        return re.sub(r"&([A-Za-z0-9+,]*)-", shifted, wire)
+    except ValueError:
+        return wire
 
 
 def quote(text: str) -> str:
@@ -149,6 +164,19 @@ def read_fetch(response: Response) -> Mapping[str, bytes | None]:
     if position != len(text) - 1 or literals:
         raise SyntaxViolation("bytes after the end of a FETCH response")
     return items
+
+
+def read_list(response: Response) -> tuple[str, frozenset[str]] | None:
+    """Name and lower-case attributes of a LIST response (RFC 3501 section 7.2.2, RFC 6154); None when it is none."""
+    line = re.match(rb'\* LIST \(([^)]*)\) (?:"(?:[^"\\]|\\.)*"|NIL) (.+)\Z', response.text, re.IGNORECASE | re.DOTALL)
+    if not line:
+        return None
+    try:
+        name, _ = _read_value(line.group(2), 0, list(response.literals))
+    except SyntaxViolation:
+        return None
+    attributes = line.group(1).decode("ascii", "replace").lower().split()
+    return decode_name((name or b"").decode("utf-8", "replace")), frozenset(attributes)
 
 
 def _read_value(text: bytes, position: int, literals: list[bytes]) -> tuple[bytes | None, int]:

@@ -12,6 +12,7 @@ import trustme
 
 from gateway import settings
 from gateway.ingest.imap_client import ImapError, ImapSession, LoginRefused, Unsupported, open_mailbox
+from gateway.ingest.imap_junk import JunkWatch
 from tests.support.dovecot import DovecotServer
 from tests.support.imap_desk import ADDRESS, Desk, make_mail
 
@@ -458,3 +459,35 @@ async def test_stopping_ends_a_reader_in_any_wait(dovecot: DovecotServer) -> Non
         desk = Desk()
         async with desk.reading(mailbox_of(dovecot, poll_interval=settings.Duration(minutes=4), **changes), pace=60.0):
             await asyncio.sleep(0.2)
+
+
+# ------------------------------------------------------------------ junk
+
+
+async def test_new_mail_in_the_junk_folder_is_reported_and_never_taken_over(dovecot: DovecotServer) -> None:
+    desk = Desk()
+    watch = JunkWatch(mailbox_of(dovecot), state=desk, report=desk.report, password=desk.secret, patience=10)
+    assert await watch.look() == 0
+    dovecot.append(ADDRESS, "Junk", make_mail(1))
+    assert await watch.look() == 0  # what lay there before is no news
+    dovecot.append(ADDRESS, "Junk", make_mail(2), make_mail(3))
+    assert await watch.look() == 2
+    assert await watch.look() == 0
+    assert [problem for problem, _ in desk.alarms] == ["junk"]
+    assert not desk.mails
+    assert not any("\\Seen" in flags for flags in dovecot.flags(ADDRESS, "Junk"))
+
+
+async def test_the_junk_folder_is_the_one_the_server_marks(dovecot: DovecotServer) -> None:
+    with (dovecot.folder / "dovecot.conf").open("a") as configuration:
+        configuration.write(
+            'namespace inbox {\n  mailbox "Müll" {\n    special_use = \\Junk\n    auto = create\n  }\n}\n'
+        )
+    dovecot.stop()
+    dovecot.start()
+    desk = Desk()
+    watch = JunkWatch(mailbox_of(dovecot), state=desk, report=desk.report, password=desk.secret, patience=10)
+    await watch.look()
+    dovecot.append(ADDRESS, "M&APw-ll", make_mail(1))
+    assert await watch.look() == 1
+    assert "Müll" in desk.alarms[0][1]

@@ -14,11 +14,13 @@ from gateway.ingest.imap_syntax import (
     Response,
     ResponseReader,
     SyntaxViolation,
+    decode_name,
     encode_name,
     quote,
     read_code,
     read_date,
     read_fetch,
+    read_list,
     uid_set,
 )
 
@@ -135,3 +137,23 @@ def test_response_codes_dates_and_sets() -> None:
 @given(st.binary(max_size=200))
 def test_reading_a_return_path_never_raises(raw: bytes) -> None:
     assert isinstance(read_return_path(raw), str)
+
+
+@given(st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=20))
+def test_every_name_survives_the_way_to_the_wire_and_back(name: str) -> None:
+    assert decode_name(encode_name(name)) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "literals", "expected"),
+    [
+        (b'* LIST (\\HasNoChildren \\Junk) "/" Spam', (), ("Spam", {"\\hasnochildren", "\\junk"})),
+        (b'* LIST () NIL "My \\"x\\""', (), ('My "x"', set())),
+        (b'* LIST () "/" {3}', (b"a b",), ("a b", set())),
+        (b'* LIST () "/" &x-', (), ("&x-", set())),
+        (b"* LIST broken", (), None),
+        (b"* 1 EXISTS", (), None),
+    ],
+)
+def test_folders_are_read_from_list(text: bytes, literals: tuple[bytes, ...], expected: object) -> None:
+    assert read_list(Response(text, literals)) == expected

@@ -14,8 +14,8 @@ from typing import Any
 
 from gateway import settings
 from gateway.errors import TemporaryError
-from gateway.ingest.imap import ImapMark, MailboxReader
-from gateway.model import Envelope, ImapPosition
+from gateway.ingest.imap import MailboxReader
+from gateway.model import Envelope, ImapMark, ImapPosition
 
 ADDRESS = "support@desk.test"
 

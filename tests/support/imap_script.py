@@ -74,6 +74,7 @@ class ScriptedServer:
         self._server.close()
         for peer in self.peers:
             peer.reset()
+            await asyncio.wait_for(peer.gone.wait(), 10)
 
     def deliver(self, uid: int, raw: bytes) -> None:
         self.mails[uid] = raw

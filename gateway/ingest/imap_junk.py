@@ -1,0 +1,76 @@
+"""The junk folder of a mailbox: watched and reported, never ticketed (ops.md 10.1).
+
+A filter that swallows customers is noticed by nobody unless somebody looks. This looks, counts, and tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+
+from gateway import settings
+from gateway.ingest.imap_client import MAX_RANGE, ImapError, ImapSession, Refused, open_mailbox
+from gateway.ingest.imap_folder import ImapState, Password, Report
+from gateway.model import ImapMark
+
+INTERVAL = 600.0
+"""Seconds between two looks, each on a connection of its own."""
+_COMMON = ("Junk", "Spam", "Junk E-mail", "Junk Email", "[Gmail]/Spam", "Bulk", "Bulk Mail", "INBOX.Junk", "INBOX.Spam")
+
+
+class JunkWatch:
+    """Tells operators how many mails are new in a mailbox's junk folder; touches nothing there."""
+
+    def __init__(
+        self, mailbox: settings.Imap, *, state: ImapState, report: Report, password: Password, patience: float = 60.0
+    ) -> None:
+        """``mailbox.junk_folder``: a name, or "auto" for the folder the server marks as junk; "" or "off" for none."""
+        self._mailbox, self._state, self._report = mailbox, state, report
+        self._password, self._patience = password, patience
+
+    async def run(self, stop: asyncio.Event, interval: float = INTERVAL) -> None:
+        """Look every ``interval`` seconds until stopped; a look that fails is left to the next."""
+        while self._mailbox.junk_folder not in ("", "off") and not stop.is_set():
+            with contextlib.suppress(ImapError):
+                await self.look()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(interval):
+                    await stop.wait()
+
+    async def look(self) -> int:
+        """How many mails are new since the last look, 0 on the first; reported when there are any. ImapError."""
+        session = await open_mailbox(self._mailbox, await self._password(False), patience=self._patience)
+        try:
+            name = await self._find(session)
+            return await self._count(session, name) if name else 0
+        finally:
+            await session.close()
+
+    async def _find(self, session: ImapSession) -> str:
+        if self._mailbox.junk_folder != "auto":
+            return self._mailbox.junk_folder
+        folders = await session.folders()
+        marked = [name for name, attributes in folders.items() if "\\junk" in attributes]
+        return next(iter(marked or [name for name in _COMMON if name in folders]), "")
+
+    async def _count(self, session: ImapSession, name: str) -> int:
+        try:
+            selected = await session.select(name)
+        except Refused as error:
+            self._report("junk", f"folder {name!r} cannot be opened: {error}")
+            raise
+        highest = await session.highest_uid()
+        key = (self._mailbox.handle, name)
+        mark = await self._state.mark(*key)
+        if mark is None or mark.uidvalidity != selected.uidvalidity:
+            await self._state.set_mark(*key, ImapMark(selected.uidvalidity, highest))
+            return 0
+        if highest <= mark.uid:
+            return 0
+        first = max(mark.uid + 1, highest - MAX_RANGE + 1)  # "200" is as good an alarm as any larger number
+        new = len(await session.list_uids(first, highest))
+        await self._state.set_mark(*key, replace(mark, uid=highest))
+        if new:
+            self._report("junk", f"{new} new in {name!r}: look whether customers are among them")
+        return new
