@@ -1,0 +1,120 @@
+"""Attribution lines: "On … Bob <b@x> wrote:" in many languages, on one line or wrapped over several.
+
+What makes an attribution: somebody (name or address), and a date or a verb of writing, and nothing else; at the end a
+colon. "On Friday Bob wrote that he agrees:" is prose. Where the quoted text below carries quote marks, less is needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from gateway.analysis.header_block import ADDRESS
+from gateway.analysis.mail_words import WROTE
+
+MAX_LINES = 4
+MAX_LENGTH = 320
+
+_ENDS = (":", "：", "wrote", "-", ">", "…", "écrit", ">:*", "wrote:*", "*")
+_BRACKETED = re.compile(r"[<(\[]\s*(?:mailto:[^<>\n]{0,80}<)?[^\s<>()\[\]@]{1,64}@[^\s<>()\[\]@]{1,100}\s*[>)\]]|&lt;\S{1,64}@\S{1,100}&gt;")
+_CLOCK = r"(?:\d{1,2}[:.h]\d\d(?![\d.])|\d{1,2}時|下午|上午|오전|오후)"
+_DAY = re.compile(
+    r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,4}[./-][^\W\d_]{3,10}\.?[./-]\d{2,4}|年\s?\d|년\s?\d|(?:19|20)\d\d\b"
+    r"|\d{1,2}\.?\s(?:de\s|tháng\s)?[^\W\d_]{3,12}|[^\W\d_]{3,12}\.?\s\d{1,2}\b|" + _CLOCK
+)
+_GMAIL = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?: \d{1,2}:\d\d)?(?: GMT[+-]\d\d?:\d\d)? \S")
+_FIRST_DIGIT = re.compile(r"\d")
+_ARTICLE = re.compile(
+    r"(?:the|a|an|our|my|your|this|that|he|she|it|they|we|i|der|die|das|ein|eine|er|sie|le|la|les|un|une|il|el|los|het|de|och)\s",
+    re.IGNORECASE,
+)
+_DASHES = re.compile(r"^[-\s*>_]{2,}|[-\s*_]{2,}$")
+_SAID_AFTER = re.compile(r"^[\s,]*(?:the following|following|le message suivant|következőt?|följande|dit|:)?[\s:：*_-]*$", re.IGNORECASE)
+
+
+def find_attribution(lines: Sequence[str], end: int, quoted_below: bool) -> tuple[int, str] | None:
+    """(first line, what spoke for it) of the attribution that ends in ``lines[end]``; None when there is none.
+
+    ``quoted_below``: the next line with words carries a quote mark. Costs at most MAX_LINES joined lines per call.
+    """
+    last = lines[end].strip()
+    if not last or len(last) > MAX_LENGTH or not last.endswith(_ENDS):
+        return None
+    partial: tuple[int, str] | None = None
+    joined, used, at = "", 0, end
+    while at >= 0 and used < MAX_LINES + 2:
+        line = lines[at].strip()
+        if not line:
+            # Polymail and others break "<address>" off with an empty line on both sides.
+            if at == end or not joined.startswith(("<", "mailto:", ">")):
+                break
+            at -= 1
+            continue
+        joined = f"{line} {joined}" if joined else line
+        used += 1
+        if len(joined) > MAX_LENGTH:
+            break
+        ground = _judge(_DASHES.sub("", joined).strip() if joined[0] in "-*> \t" or joined[-1] in "-*_" else joined)
+        if ground == "full":
+            return at, ground
+        if ground and partial is None and used <= 2:
+            partial = at, ground
+        at -= 1
+    if partial is None:
+        return None
+    if partial[1] == "address" or quoted_below:
+        return partial
+    return None
+
+
+def _judge(text: str) -> str:
+    """"full" (who, when, verb or colon), "address" (address and verb), "loose" (enough above quote marks), ""."""
+    if not text:
+        return ""
+    colon = text[-1] in ":："
+    verb = None
+    for verb in WROTE.finditer(text):
+        pass
+    address = _BRACKETED.search(text) or (verb and ADDRESS.search(text))
+    day = _DAY.search(text)
+    if verb:
+        return _judge_verb(text, verb, address is not None, day, colon)
+    if day and _GMAIL.match(text) and (address or "GMT" in text) and (colon or text[-1] == ">" or "GMT" in text):
+        return "full" if len(text) < 200 else ""
+    if address and colon and day and _opens_with_date(text, day):
+        return "full"
+    if colon and (address or (day and _opens_with_date(text, day))) and len(text) < 160:
+        return "loose"
+    return ""
+
+
+def _judge_verb(text: str, verb: re.Match[str], address: bool, day: re.Match[str] | None, colon: bool) -> str:
+    after, before = text[verb.end() :], text[: verb.start()]
+    final = _SAID_AFTER.match(after) is not None
+    if not colon and not final and not _BRACKETED.search(after[-110:]):
+        return ""
+    if final:
+        if day and (address or (_opens_with_date(text, day) and _names_somebody(before, day))):
+            return "full"
+        if address and len(before) < 160:
+            return "address"
+        return "loose" if colon and len(before) < 80 else ""
+    # "Am 3.2.2016 schrieb Bob <b@x>:", "Bob <b@x> schrieb am Fr., 28. Apr. 2017 um 11:53 Uhr:"
+    if day and (address or (_opens_with_date(text, day) and len(after.split()) <= 6)):
+        return "full"
+    return "loose" if day or address else ""
+
+
+def _opens_with_date(text: str, day: re.Match[str]) -> bool:
+    first = _FIRST_DIGIT.search(text, 0, 48)
+    return first is not None and len(text[: first.start()].split()) <= 4 and day.start() < 40
+
+
+def _names_somebody(before: str, day: re.Match[str]) -> bool:
+    """Between the date and the verb stands a name, not a clause."""
+    tail = before[day.end() :]
+    words = re.findall(r"[^\W\d_]+", tail)
+    if "," in tail:
+        tail = tail.rsplit(",", 1)[1]
+    tail = tail.strip(" ,;:\"'")
+    return len(words) <= 14 and not _ARTICLE.match(tail) and len(tail.split()) <= 8

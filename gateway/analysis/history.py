@@ -1,0 +1,268 @@
+"""Where quoted history stands in a text: one pass over the lines, by evidence (mail.md 12.1, security.md 12.1).
+
+Two kinds of finding. A *cut* is a line from which everything below is history: a header block, an attribution without
+quote marks below it, a separator, our own status line, a repetition of known text. A *block* is a run of lines with
+quote marks; whether it is history or part of an answer depends on what stands around it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.analysis.attribution import find_attribution
+from gateway.analysis.header_block import HeaderBlock, read_block, read_field, read_separator
+
+MAX_LINE = 2000
+
+_MARKS = re.compile(r"(?:[ \t]{0,3}>)+ ?")
+_SUPERCITE = re.compile(r"[ \t]?[A-Za-z]{1,10}> ?")
+_PIPE = re.compile(r"[ \t]?\|(?: |$)")
+_BROKEN_TAIL = re.compile(r">\s*(?:[^\W\d_]{2,12}(?:\s[^\W\d_]{2,12})?)?\s*[:：]\s*$|>\s*(?:wrote|écrit)$")
+_STATUS = re.compile(
+    r"#\d{1,9} (?:new|yours|open|waiting|snoozed|closed|taken|held|not sent|not delivered|undelivered|internal note|"
+    r"made from the mail|unproven|unknown sender|assigned|reminder|answered|note|nobody|from|for)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class Block:
+    """A run of lines with quote marks, ``start`` up to before ``end``. ``attributed``: something says whose words."""
+
+    start: int
+    end: int
+    attributed: bool = False
+    marked: bool = False  # by the DOM, not by ">" alone
+    answered: bool = False
+
+
+@dataclass(slots=True)
+class History:
+    """``cut``: first line of what is history down to the end; ``introductions``: attribution lines above blocks."""
+
+    cut: int
+    rule: str
+    blocks: list[Block] = field(default_factory=list)
+    introductions: set[int] = field(default_factory=set)
+    weak: int = -1  # a line that looks like a boundary, with too little evidence
+
+
+class Lines:
+    """The lines of a text with their quote marks taken off, and what the reader must know about each."""
+
+    def __init__(self, lines: Sequence[str], marked: frozenset[int]) -> None:
+        self.bare: list[str] = []
+        self.quoted: list[bool] = []
+        self.marked = marked
+        opened = False
+        for number, line in enumerate(lines):
+            mark = _MARKS.match(line) if line[:4].lstrip(" \t")[:1] == ">" else None
+            if mark and (line.startswith(">From ") or (opened and _BROKEN_TAIL.match(line.strip()))):
+                mark = None
+            bare = line[mark.end() :] if mark else line
+            self.bare.append(bare if len(bare) <= MAX_LINE else "…")
+            self.quoted.append(mark is not None or number in marked)
+            if line.strip():
+                opened = len(line) <= MAX_LINE and line.rfind("<") > line.rfind(">")
+        self.fenced = self._fences(lines)
+        self.following = self._following()
+
+    def __len__(self) -> int:
+        return len(self.bare)
+
+    def blank(self, at: int) -> bool:
+        return not self.bare[at].strip()
+
+    def _fences(self, lines: Sequence[str]) -> set[int]:
+        """Lines inside closed ``` fences: code somebody pasted, never history."""
+        fenced: set[int] = set()
+        opening = -1
+        for number, line in enumerate(lines):
+            if line.startswith("```") and len(line) <= 40:
+                if opening >= 0:
+                    fenced.update(range(opening, number + 1))
+                    opening = -1
+                else:
+                    opening = number
+        return fenced
+
+    def _following(self) -> list[int]:
+        """For each line the next line below it that is not empty; ``len`` when there is none."""
+        following = [len(self.bare)] * len(self.bare)
+        nearest = len(self.bare)
+        for at in range(len(self.bare) - 1, -1, -1):
+            following[at] = nearest
+            if self.bare[at].strip():
+                nearest = at
+        return following
+
+
+def find_history(
+    lines: Lines, known_cut: int, is_notice: Callable[[str], bool], confirm: Callable[[int], bool] | None = None
+) -> History:
+    """Cut and blocks of a text. ``known_cut``: from there on the text repeats known text (len when it does not)."""
+    history = History(len(lines), "none")
+    _find_cut(lines, history, is_notice)
+    if history.cut == len(lines) and history.weak >= 0 and confirm is not None and confirm(history.weak):
+        history.cut, history.rule = history.weak, "agreed"
+    if known_cut < history.cut:
+        history.cut, history.rule = known_cut, "known"
+    history.blocks = _find_blocks(lines, history)
+    return history
+
+
+def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool]) -> None:
+    written = False  # a line with words above
+    at = 0
+    while at < len(lines):
+        line = lines.bare[at]
+        text = line.strip()
+        if not text or lines.quoted[at] or at in lines.fenced:
+            written = written or bool(text)
+            at += 1
+            continue
+        if text[0] == "#" and written and len(text) <= 200 and (_STATUS.match(text) or is_notice(text)):
+            history.cut, history.rule = _with_attribution(lines, at), "status line"
+            return
+        rule, start, end = _boundary(lines, at, text, history)
+        if rule:
+            below = end if end < len(lines) and not lines.blank(end) else lines.following[min(end, len(lines) - 1)]
+            if below < len(lines) and _is_quoted(lines, below):
+                # Quote marks below say themselves how far the history goes.
+                history.introductions.update(range(start, max(end, at + 1)))
+                _quote_run(lines, below)
+                history.rule = rule if history.rule == "none" else history.rule
+                at = max(end, at + 1)
+                continue
+            history.cut, history.rule = start, rule
+            return
+        written = True
+        at += 1
+
+
+def _with_attribution(lines: Lines, at: int) -> int:
+    """The first line of the attribution right above ``at``, or ``at``."""
+    above = at - 1
+    while above >= 0 and lines.blank(above):
+        above -= 1
+    if above >= 0 and not lines.quoted[above]:
+        found = find_attribution(lines.bare, above, True)
+        if found:
+            return found[0]
+    return at
+
+
+def _boundary(lines: Lines, at: int, text: str, history: History) -> tuple[str, int, int]:
+    """(rule, first line, line after) when a boundary stands in line ``at``; ("", 0, 0) when none does."""
+    below = lines.following[at]
+    if text[0] in "-_=*—–─━~" or text[-1] in ":：":
+        separator = read_separator(text)
+        if separator in ("original", "forwarded"):
+            return "separator", at, at + 1
+        if separator and below < len(lines) and _is_field(lines, below):
+            block = read_block(lines.bare, below)
+            if block is not None and len(block.fields) >= 2:
+                return "header", at, block.end
+    if _is_field(lines, at):
+        block = read_block(lines.bare, at)
+        if block is not None:
+            free = _stands_free(lines, block)
+            if block.certain and free:
+                return "header", at, block.end
+            if free and history.weak < 0 and len(block.fields) >= 2:
+                history.weak = at
+    quoted_below = below < len(lines) and _is_quoted(lines, below)
+    found = find_attribution(lines.bare, at, quoted_below)
+    if found and not any(lines.quoted[found[0] : at + 1]):
+        return "attribution", found[0], at + 1
+    return "", 0, 0
+
+
+def _is_field(lines: Lines, at: int) -> bool:
+    line = lines.bare[at]
+    head = line[:40]
+    return (":" in head or "：" in head) and not line.startswith("    ") and read_field(line) is not None
+
+
+def _stands_free(lines: Lines, block: HeaderBlock) -> bool:
+    """Not introduced like a pasted thing ("here is the log:"), and an empty line or nothing below the fields."""
+    above = block.start - 1
+    while above >= 0 and lines.blank(above):
+        above -= 1
+    if above >= 0 and lines.bare[above].rstrip().endswith((":", "：")):
+        return False
+    return len(block.fields) >= 4 or block.end >= len(lines) or lines.blank(block.end)
+
+
+def _is_quoted(lines: Lines, at: int) -> bool:
+    if lines.quoted[at]:
+        return True
+    return _cite_pattern(lines.bare[at]) is not None
+
+
+def _cite_pattern(line: str) -> re.Pattern[str] | None:
+    return next((pattern for pattern in (_SUPERCITE, _PIPE) if pattern.match(line)), None)
+
+
+def _quote_run(lines: Lines, at: int) -> None:
+    """Below an attribution "|" and "Bob>" are quote marks too."""
+    pattern = None if lines.quoted[at] else _cite_pattern(lines.bare[at])
+    while pattern is not None and at < len(lines) and (lines.blank(at) or pattern.match(lines.bare[at])):
+        if not lines.blank(at):
+            lines.quoted[at] = True
+        at += 1
+
+
+def _find_blocks(lines: Lines, history: History) -> list[Block]:
+    blocks: list[Block] = []
+    current: Block | None = None
+    for at in range(history.cut):
+        if lines.quoted[at]:
+            if current is None:
+                current = Block(at, at + 1)
+                blocks.append(current)
+            current.end = at + 1
+            current.marked = current.marked or at in lines.marked
+        elif not lines.blank(at):
+            if current is not None and _is_broken_wrap(lines, at, history.cut):
+                current.end = at + 1
+                continue
+            current = None
+    for block in blocks:
+        block.attributed = block.marked or _is_introduced(lines, history, block)
+    return blocks
+
+
+def _is_introduced(lines: Lines, history: History, block: Block) -> bool:
+    above = block.start - 1
+    while above >= 0 and lines.blank(above):
+        above -= 1
+    if above in history.introductions:
+        return True
+    # "> On … Bob wrote:" or "> From: Bob" as the first words of the block itself (Zimbra, Apple Mail, Open-Xchange)
+    for at in range(block.start, min(block.start + 4, block.end)):
+        text = lines.bare[at].strip()
+        if not text:
+            continue
+        if find_attribution(lines.bare, at, False) or read_separator(text) in ("original", "forwarded"):
+            return True
+        if _is_field(lines, at):
+            found = read_block(lines.bare, at)
+            if found is not None and found.certain:
+                return True
+    return False
+
+
+def _is_broken_wrap(lines: Lines, at: int, cut: int) -> bool:
+    """A rest of a quoted line that the client wrapped without a new quote mark: no empty line around, and the line
+    above it has an open bracket or is long while this one begins in the middle of a sentence."""
+    if at + 1 >= cut or not lines.quoted[at + 1] or not lines.quoted[at - 1]:
+        return False
+    above, line = lines.bare[at - 1].rstrip(), lines.bare[at]
+    if above.rfind("(") > above.rfind(")") or above.rfind("<") > above.rfind(">"):
+        return True
+    if line[:2] in (" (", " <") and line.rstrip().endswith(">"):
+        return True
+    return len(above) >= 60 and len(line) <= 40 and line[:1].islower() and above[-1:].isalnum()

@@ -1,0 +1,69 @@
+"""Text that is already in the conversation: exact, language-free evidence that a passage is history.
+
+Words are compared in runs of five, so that another client's line breaks do not matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_RUN = 5
+_MAX_WORDS = 60_000
+_WORD = re.compile(r"[^\W_]+")
+_MIN_WORDS = 8
+
+
+class KnownText:
+    """Runs of words of all known texts, and the lines of ours that stand alone."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.runs: set[tuple[str, ...]] = set()
+        self.lines: set[str] = set()
+        budget = _MAX_WORDS
+        for text in texts:
+            words = _WORD.findall(text[:400_000].casefold())[:budget]
+            budget -= len(words)
+            self.runs.update(tuple(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1))
+            self.lines.update(line.strip() for line in text.split("\n", 3)[:3] if line.startswith("#"))
+
+    def is_line(self, text: str) -> bool:
+        """One of our status lines, word for word."""
+        return text in self.lines
+
+    def find_repetition(self, lines: Sequence[str]) -> int:
+        """First line of the passage that repeats known text down to the end; ``len(lines)`` when none does."""
+        if not self.runs:
+            return len(lines)
+        words: list[str] = []
+        owner: list[int] = []
+        for number, line in enumerate(lines):
+            for word in _WORD.findall(line.casefold()):
+                words.append(word)
+                owner.append(number)
+        if len(words) < _MIN_WORDS:
+            return len(lines)
+        repeated = [False] * len(words)
+        for at in range(len(words) - _RUN + 1):
+            if tuple(words[at : at + _RUN]) in self.runs:
+                repeated[at : at + _RUN] = [True] * _RUN
+        return self._suffix(lines, words, owner, repeated)
+
+    def _suffix(self, lines: Sequence[str], words: list[str], owner: list[int], repeated: list[bool]) -> int:
+        """The longest tail in which nine words of ten repeat known text, beginning at a line that does so wholly."""
+        best, total, same = len(lines), 0, 0
+        at = len(words) - 1
+        while at >= 0:
+            line = owner[at]
+            count = hits = 0
+            while at >= 0 and owner[at] == line:
+                count += 1
+                hits += repeated[at]
+                at -= 1
+            total += count
+            same += hits
+            if hits == count and same >= _MIN_WORDS and same * 10 >= total * 9:
+                best = line
+            elif total - same > 40:
+                break
+        return best

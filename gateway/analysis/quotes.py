@@ -1,0 +1,147 @@
+"""New text, quoted history, signature: Message -> Body. Loses nothing (mail.md 12.1, libraries.md 6, security.md 12.1).
+
+Every line of the text lands in exactly one of ``new``, ``quoted`` and ``signature``, in the order of the text. What is
+not proven to be history stays ``new``. The cost is linear in the text; lines over 2000 characters and text beyond
+256 KiB are passed over, not cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.analysis.history import Block, History, Lines, find_history
+from gateway.analysis.html_quotes import find_marks
+from gateway.analysis.known_text import KnownText
+from gateway.analysis.sign_off import find_sign_off
+from gateway.analysis.talon_voice import ask_talon
+from gateway.model import Body, Mailbox, Message
+
+MAX_TEXT = 256 * 1024
+
+_NEW, _QUOTED, _SIGNATURE = 0, 1, 2
+
+
+def split_body(message: Message, known: Sequence[str] = ()) -> Body:
+    """The author's own words, what was quoted, and the signature. Pure; never raises on any text.
+
+    ``known``: texts already in the conversation and our own notices; text that repeats them is history even without
+    marks. ``Body.source`` names the rule that found the boundary.
+    """
+    html = message.text_source == "html"
+    lines = message.text.split("\n")
+    examined = lines[: _examined(lines)]
+    marks = find_marks(message.html, examined) if html and message.html else None
+    reader = Lines(examined, marks.quoted if marks else frozenset())
+    memory = KnownText(known)
+    history = find_history(
+        reader, memory.find_repetition(reader.bare), memory.is_line, lambda at: ask_talon(examined, at)
+    )
+    if marks and marks.rule and history.rule in ("none", "attribution"):
+        history.rule = marks.rule
+    kinds = [_NEW] * len(lines)
+    for at in range(history.cut, len(lines)):
+        if history.rule != "none" or at < len(examined):
+            kinds[at] = _QUOTED
+    for at in history.introductions:
+        kinds[at] = _QUOTED
+    interleaved = _judge_blocks(reader, history, kinds, message.author, html)
+    if history.cut == len(examined) < len(lines):
+        kinds[len(examined) :] = [_NEW] * (len(lines) - len(examined))
+    elif marks:
+        for at in marks.signature:
+            if kinds[at] == _NEW:
+                kinds[at] = _SIGNATURE
+    _find_signatures(examined, kinds, message.author, interleaved)
+    new, quoted, signature = (_collect(lines, kinds, kind) for kind in (_NEW, _QUOTED, _SIGNATURE))
+    source = history.rule if quoted else "none"
+    command_text = new if message.text_source == "plain" else None
+    return Body(
+        new=new,
+        quoted=quoted,
+        signature=signature,
+        interleaved=interleaved,
+        source=source,
+        command_text=command_text,
+    )
+
+
+def _examined(lines: Sequence[str]) -> int:
+    """How many lines lie within the limit of what is examined."""
+    total = 0
+    for number, line in enumerate(lines):
+        total += len(line) + 1
+        if total > MAX_TEXT:
+            return number
+    return len(lines)
+
+
+def _judge_blocks(lines: Lines, history: History, kinds: list[int], author: Mailbox | None, html: bool) -> bool:
+    """Mark as quoted the blocks that are history; True when answers stand between quotes that are kept."""
+    blocks = history.blocks
+    for number, block in enumerate(blocks):
+        end = blocks[number + 1].start if number + 1 < len(blocks) else history.cut
+        between = [lines.bare[at] for at in range(block.end, end) if kinds[at] == _NEW]
+        block.answered = any(text.strip() for text in between) and find_sign_off(between, author, whole=False) > 0
+    interleaved = False
+    for number, block in enumerate(blocks):
+        if _is_history(lines, blocks, number, kinds, html):
+            for at in range(block.start, block.end):
+                kinds[at] = _QUOTED
+            if history.rule == "none":
+                history.rule = "quote marks"
+        elif block.answered:
+            interleaved = True
+    return interleaved
+
+
+def _is_history(lines: Lines, blocks: Sequence[Block], number: int, kinds: Sequence[int], html: bool) -> bool:
+    block = blocks[number]
+    if len(blocks) == 1 and block.attributed:
+        return True
+    if block.answered:
+        return False
+    if block.attributed:
+        return True
+    if html:
+        return False  # a blockquote of the author's own (dependencies.md 5)
+    return any(not lines.blank(at) and kinds[at] == _NEW for at in range(block.start))
+
+
+def _find_signatures(lines: Sequence[str], kinds: list[int], author: Mailbox | None, interleaved: bool) -> None:
+    """Sign-offs at the end of the first and of the last stretch of new text."""
+    stretches: list[tuple[int, int]] = []
+    start = -1
+    for at in range(len(lines) + 1):
+        inside = at < len(lines) and kinds[at] == _NEW
+        if inside and start < 0:
+            start = at
+        elif not inside and start >= 0:
+            if any(line.strip() for line in lines[start:at]):
+                stretches.append((start, at))
+            start = -1
+    if not stretches:
+        return
+    chosen = stretches[-1:] if interleaved or len(stretches) == 1 else [stretches[-1], stretches[0]]
+    kept = sum(1 for _ in stretches)
+    for first, after in chosen:
+        part = lines[first:after]
+        found = find_sign_off(part, author, whole=kept == 1)
+        if found == 0:
+            kept -= 1
+        for at in range(first + found, after):
+            kinds[at] = _SIGNATURE
+
+
+def _collect(lines: Sequence[str], kinds: Sequence[int], kind: int) -> str:
+    """The lines of one kind; where others were taken out between them, one empty line marks the gap."""
+    out: list[str] = []
+    gap = False
+    for line, its in zip(lines, kinds, strict=True):
+        if its != kind:
+            gap = bool(out)
+            continue
+        if gap and out[-1].strip() and line.strip():
+            out.append("")
+        gap = False
+        out.append(line)
+    return "\n".join(out).strip("\n")
