@@ -377,6 +377,9 @@ class _Ladder:
             known = (_look_up(self.facts.known_ids, message_id) for message_id in ids)
             named += [(clue, fact.ticket) for fact in known if fact is not None]
         named += [("reference line", self.clues.reference_line), ("[#n]", self.clues.subject_reference)]
+        waits = _look_up(self.facts.known_ids, self.findings.message.message_id)
+        if waits is not None and _is_awaited(waits) and match.ground != "parent":
+            named.append(("Message-ID", waits.ticket))  # two tickets grew out of one matter: a merge to suggest
         said = {(declined.clue, self._number(declined.ticket)) for declined in self.declined}
         for clue, number in named:
             key = (clue, self._number(number))

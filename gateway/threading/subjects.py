@@ -91,6 +91,8 @@ _PREFIX = re.compile(
     + r")\.? ?(?:\[[0-9]{1,3}\]|\([0-9]{1,3}\)|[\^*]?[0-9]{1,3})? ?:"  # Re[2]:, Re(2):, Re^2:, Re2:, "RE :"
     r"| ?(?:\[#[0-9]{1,8}\]|\[(?:external|ext|extern|externe|externo|caution)\])"
 )
+_LIST_TAG = re.compile(r"\[[^\[\]]{1,40}\]")
+_MOST_TAGS = 5
 _TAG = re.compile(r"\[#([1-9][0-9]{0,7})\]")
 _ANY_TAG = re.compile(r"\[#[0-9]{1,8}\]")
 _INVISIBLE = (
@@ -128,8 +130,21 @@ def _prefix_length(head: str) -> int:
 
 
 def same_subject(left: str, right: str) -> bool:
-    """Whether two subjects are the same but for prefixes, tags, case and blanks."""
-    return _fold(canonical_subject(left).translate(_NOT_SEEN)) == _fold(canonical_subject(right).translate(_NOT_SEEN))
+    """Whether two subjects are the same but for prefixes, ticket tags, case, blanks and invisible characters."""
+    return _comparable(left) == _comparable(right)
+
+
+def _comparable(subject: str) -> str:
+    """Folded, with prefixes removed behind leading "[list]" tags too: mailing lists write "[list] Re: x"."""
+    rest = canonical_subject(subject)
+    tags: dict[str, None] = {}
+    for _ in range(_MOST_TAGS):
+        found = _LIST_TAG.match(rest)
+        if not found:
+            break
+        tags[found[0]] = None
+        rest = canonical_subject(rest[found.end() :])
+    return _fold(" ".join((*tags, rest)).translate(_NOT_SEEN)).strip()
 
 
 def find_ticket_tag(subject: str) -> int:

@@ -231,6 +231,12 @@ def test_subjects_are_compared_without_case_prefixes_and_blanks() -> None:
     assert not same_subject("Invoice 2231", "Invoice 2232")
 
 
+def test_a_mailing_lists_tag_before_the_prefix_makes_no_other_subject() -> None:
+    assert same_subject("[users] Re: Invoice", "Re: [users] Re: [users] Invoice")
+    assert not same_subject("[users] Invoice", "[devel] Invoice")
+    assert same_subject("[a][b]" * 100, "Re: " + "[a][b]" * 100)
+
+
 @given(st.text(max_size=60))
 def test_the_canonical_subject_is_canonical(subject: str) -> None:
     assert canonical_subject(canonical_subject(subject)) == canonical_subject(subject)

@@ -392,6 +392,14 @@ def test_a_brother_of_an_early_reply_meets_it_by_the_parent_that_is_awaited() ->
     assert choose(clues, ids=[awaited]).ticket == 4827
 
 
+def test_a_mail_that_joins_two_tickets_says_that_another_one_waited_for_it() -> None:
+    """Reply, parent, then the mail between them: without full References two tickets grew out of one matter."""
+    clues = Clues(in_reply_to=("<parent@y.test>",), is_reply=True)
+    ids = [known("<parent@y.test>", 4827), known("<middle@y.test>", 4828, event=0)]
+    match = choose(clues, message_id="<middle@y.test>", ids=ids)
+    assert match.ticket == 4827 and "Message-ID 4828: names another ticket" in said(match)
+
+
 def test_nobody_can_catch_another_persons_mail_by_awaiting_its_parent() -> None:
     """EVIL opened 4828 with a reply to a mail between TOM and a friend; TOM's own answer is not drawn into it."""
     trap = tickets(ticket(4828, EVIL))
