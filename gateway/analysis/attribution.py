@@ -38,7 +38,7 @@ def find_attribution(lines: Sequence[str], end: int, quoted_below: bool) -> tupl
     ``quoted_below``: the next line with words carries a quote mark. Costs at most MAX_LINES joined lines per call.
     """
     last = lines[end].strip()
-    if not last or len(last) > MAX_LENGTH or not last.endswith(_ENDS):
+    if not last or len(last) > MAX_LENGTH or not (last.endswith(_ENDS) or (last[0].isdigit() and " GMT" in last)):
         return None
     partial: tuple[int, str] | None = None
     joined, used, at = "", 0, end
@@ -54,7 +54,7 @@ def find_attribution(lines: Sequence[str], end: int, quoted_below: bool) -> tupl
         used += 1
         if len(joined) > MAX_LENGTH:
             break
-        ground = _judge(_DASHES.sub("", joined).strip() if joined[0] in "-*> \t" or joined[-1] in "-*_" else joined)
+        ground = _judge(_undress(joined))
         if ground == "full":
             return at, ground
         if ground and partial is None and used <= 2:
@@ -65,6 +65,16 @@ def find_attribution(lines: Sequence[str], end: int, quoted_below: bool) -> tupl
     if partial[1] == "address" or quoted_below:
         return partial
     return None
+
+
+def _undress(text: str) -> str:
+    """Dashes around it off; dashes behind it ("---- Bob wrote ----") do what a colon does."""
+    if text[0] in "-*_" or text[-1] in "-*_":
+        dashed = text[-1] in "-_" and text[0] in "-_"
+        text = _DASHES.sub("", text).strip()
+        if dashed and text and text[-1] not in ":：":
+            text += ":"
+    return text
 
 
 def _judge(text: str) -> str:

@@ -56,16 +56,18 @@ class Lines:
         self.bare: list[str] = []
         self.quoted: list[bool] = []
         self.marked = marked
-        opened = False
+        opened = 0  # how many lines an open "<" may still reach
         for number, line in enumerate(lines):
             mark = _MARKS.match(line) if line[:4].lstrip(" \t")[:1] == ">" else None
-            if mark and (line.startswith(">From ") or (opened and _BROKEN_TAIL.match(line.strip()))):
+            if mark and (line.startswith(">From ") or (opened > 0 and _BROKEN_TAIL.match(line.strip()))):
                 mark = None
             bare = line[mark.end() :] if mark else line
             self.bare.append(bare if len(bare) <= MAX_LINE else "…")
             self.quoted.append(mark is not None or number in marked)
             if line.strip():
-                opened = len(line) <= MAX_LINE and line.rfind("<") > line.rfind(">")
+                opened -= 1
+                if len(line) <= MAX_LINE and line.rfind("<") > line.rfind(">"):
+                    opened = 2
         self.fenced = self._fences(lines)
         self.following = self._following()
 
@@ -134,7 +136,13 @@ def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool]) 
                 history.introductions.update(range(start, max(end, at + 1)))
                 _quote_run(lines, below)
                 history.rule = rule if history.rule == "none" else history.rule
-                at = max(end, at + 1)
+                written, at = True, max(end, at + 1)
+                continue
+            if rule == "attribution" and not any(text.strip() for text in lines.bare[:start]):
+                # All of the mail would be history. Somebody who answers below a quote without marks writes this too.
+                history.introductions.update(range(start, end))
+                history.rule = rule
+                written, at = True, end
                 continue
             history.cut, history.rule = start, rule
             return
@@ -242,17 +250,18 @@ def _is_introduced(lines: Lines, history: History, block: Block) -> bool:
     if above in history.introductions:
         return True
     # "> On … Bob wrote:" or "> From: Bob" as the first words of the block itself (Zimbra, Apple Mail, Open-Xchange)
-    for at in range(block.start, min(block.start + 4, block.end)):
-        text = lines.bare[at].strip()
-        if not text:
-            continue
-        if find_attribution(lines.bare, at, False) or read_separator(text) in ("original", "forwarded"):
+    first = next((at for at in range(block.start, block.end) if not lines.blank(at)), block.end)
+    if first == block.end:
+        return False
+    if read_separator(lines.bare[first]) in ("original", "forwarded"):
+        return True
+    if _is_field(lines, first):
+        header = read_block(lines.bare, first)
+        if header is not None and header.certain:
             return True
-        if _is_field(lines, at):
-            found = read_block(lines.bare, at)
-            if found is not None and found.certain:
-                return True
-    return False
+    words = lines.bare[first : min(first + 4, block.end)]
+    ends = (find_attribution(words, at, False) for at in range(len(words)))
+    return any(found is not None and found[0] == 0 for found in ends)
 
 
 def _is_broken_wrap(lines: Lines, at: int, cut: int) -> bool:

@@ -52,7 +52,7 @@ _ADVERTS = re.compile(
     rf"""[\s<(*_\[~-]*(?:
       (?:sent|send|written)\s(?:(?:securely\s)?(?:from|via|with|using|by)\s)+(?P<rest>.{{2,90}})
     | from\smy\s(?P<rest2>.{{2,40}})
-    | \w{{1,20}}\sfrom\smobile | via\smobile
+    | \w{{1,20}}\sfrom\s(?:my\s)?mobile | via\smobile
     | get\s\[?outlook\s for .{{0,60}} | download\s.{{0,20}}\bapp\b.{{0,20}} | outlook\sfor\s(?:ios|android|mac).{{0,40}}
     | (?:von|aus)\s(?:meinem|meiner|unterwegs|mobil).{{0,50}}\bgesendet | (?:gesendet|geschickt|verschickt)\s(?:von|mit|aus|über)\s.{{2,50}}
     | diese\s(?:nachricht|e-?mail|mail)\swurde\svon\s.{{2,70}}\bgesendet
@@ -68,10 +68,10 @@ _ADVERTS = re.compile(
     )[\s>)*_\]~.]*$""",
     re.IGNORECASE | re.VERBOSE,
 )
-_PLACE = re.compile(rf"{_DEVICE}\b|[A-Z0-9\[]")
+_PLACE = re.compile(rf"(?i:{_DEVICE})\b|[A-Z0-9\[]")
 _MY_PLACE = re.compile(
-    r"(?:my|a|an|the)\s(?:\S{1,16}\s){0,3}?(?:[A-Z]|\S*\d|i(?:phone|pad|pod)|(?:smart|cell|mobile)?\s?(?:phone|device|handset)|cell|mobile|tablet|handheld|"
-    r"blackberry|android|computer|laptop|magnificent|pc|mac)",
+    r"(?:my|a|an|the)\s(?:\S{1,16}\s){0,3}?(?:[A-Z]|\S*\d|(?i:i(?:phone|pad|pod)|(?:smart|cell|mobile)?(?:phone|device|handset)"
+    r"|cell|mobile|tablet|handheld|blackberry|android|computer|laptop|pc|mac)\b)",
 )
 _DISCLAIMER = re.compile(
     r"confidential|privileged|intended (?:only|solely|recipient|for)|(?:notify|inform) the sender|disclaimer|"
@@ -123,7 +123,10 @@ def _find_mark(lines: Sequence[str], end: int) -> int:
                 return at
         elif len(bare) >= 5 and not bare.strip("_") or len(bare) >= 10 and not bare.strip("-"):
             rest = [text for text in lines[at + 1 : end] if text.strip()]
-            if rest and len(rest) <= 12 and (_is_card(rest) or (bare[0] == "_" and len(rest) <= 6)):
+            glued = at > 0 and lines[at - 1].strip() != ""  # then it rather underlines a heading
+            if not rest or len(rest) > 12 or (glued and not is_advert(rest[0]) and bare[0] != "_"):
+                continue
+            if _is_card(rest) or (bare[0] == "_" and len(rest) <= 6):
                 return at
     return end
 
@@ -198,7 +201,11 @@ def _find_closing(lines: Sequence[str], end: int, author: Mailbox | None) -> int
                 return at
         if len(line) > 60 or (_SENTENCE.search(line) and not _is_contact([line])):
             break
-    return _find_name(lines, end, words)
+    found = _find_name(lines, end, words)
+    above = _trim(lines, found)
+    if found < end and above > 0 and _PHONE.search(lines[above - 1].strip()) and _PHONE.search(lines[end - 1].strip()):
+        return _find_name(lines, above, words) if _find_name(lines, above, words) < above else found
+    return found
 
 
 def _is_names(below: Sequence[str]) -> bool:
@@ -260,12 +267,14 @@ def _is_title(text: str) -> bool:
 
 def _is_name(text: str, author: frozenset[str], strict: bool) -> bool:
     """One to three words that begin with a capital and are no ordinary word; the author's own name is always one."""
-    words = text.strip(" ,*_").rstrip(".").split()
+    words = text.strip(" ,*_").split()
     if not 1 <= len(words) <= 4 or not all(_NAME_WORD.match(word) for word in words):
         return False
     folded = [word.casefold().strip(".") for word in words]
     if author and any(word in author for word in folded):
         return True
+    if text.endswith(".") and len(words[-1]) > 3 or _CLOSING.fullmatch(text.strip(" ,.!")):
+        return False
     if any(word in _STOP for word in folded) or len(text) > 40:
         return False
     if strict and not words[0][:1].isupper():
