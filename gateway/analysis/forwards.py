@@ -1,10 +1,124 @@
-"""The original inside a forwarded mail (mail.md 11)."""
+"""The original inside a forwarded mail: attached (exact), or inline below a header block (mail.md 11).
+
+The author comes from the From field of the outermost block and from nowhere else; "the first address in the body" is
+how other desks answer the wrong customer. Without exactly one address there the author is None and a person is asked.
+"""
 
 from __future__ import annotations
 
-from gateway.model import Body, Forwarded, Message
+import re
+from collections.abc import Sequence
+
+from gateway.analysis.attribution import find_attribution
+from gateway.analysis.header_block import ADDRESS, HeaderBlock, read_block, read_field, read_separator
+from gateway.analysis.history import Lines
+from gateway.model import Attachment, Body, Forwarded, Mailbox, Message
+
+_MAX_LINES = 4000
+_REPLY = re.compile(
+    r"\s*(?:\[[^\]]{1,40}\]\s*)?(?:re|aw|sv|antw|antwort|odp|ynt|yan|res|r|vá|ref|atb|bls|σχετ|απ|回复|回覆|答复|답장|返信|ответ|відп)"
+    r"\s*(?:\[\d+\]|\(\d+\)|\^\d+)?\s*[:：]",
+    re.IGNORECASE,
+)
+_MAILTO = re.compile(r"[<\[]\s*mailto:\s*([^<>\[\]\s]{1,254})\s*[>\]]", re.IGNORECASE)
+_BEHALF = re.compile(r"\s(?:on behalf of|im auftrag von|de la part de|en nombre de|em nome de|per conto di|namens)\s", re.IGNORECASE)
+_ANGLE = re.compile(r"[<(\[]\s*([^\s<>()\[\]]{1,254})\s*[>)\]]")
 
 
 def find_forward(message: Message, body: Body) -> Forwarded | None:
-    """The forwarded original, or None."""
+    """The original inside a forwarded mail; None when the mail forwards nothing. Never guesses an author."""
+    attached = [part for part in message.attachments if part.type in ("message/rfc822", "message/global")]
+    if attached:
+        found = _read_attached(attached)
+        if found is not None:
+            return found
+    if not body.quoted and body.source != "none":
+        return None
+    return _read_inline(message)
+
+
+def _read_attached(parts: Sequence[Attachment]) -> Forwarded | None:
+    # Imported here: parse.py reads whole mails and needs nothing of this module.
+    from gateway.analysis.parse import parse
+
+    originals = [parse(part.content) for part in parts[:5] if part.content]
+    if not originals:
+        return None
+    first = originals[0]
+    authors = {mail.author.address.casefold() for mail in originals if mail.author and mail.author.address}
+    date = first.fields.get("date", ("",))[0]
+    author = first.author if len(authors) == 1 and first.author and first.author.address else None
+    return Forwarded(author=author, date=date, subject=first.subject, text=first.text, attached=True)
+
+
+def _read_inline(message: Message) -> Forwarded | None:
+    lines = Lines(message.text.split("\n")[:_MAX_LINES], frozenset())
+    answers = _REPLY.match(message.subject) is not None
+    for at in range(len(lines)):
+        text = lines.bare[at].strip()
+        if not text or at in lines.fenced:
+            continue
+        separator = read_separator(text) if text[0] in "-_=*—–─━~>" or text[-1] in ":：" else ""
+        if separator in ("forwarded", "original", "titled", "rule"):
+            found = _below_separator(lines, at, separator, answers)
+            if found is not None:
+                return found
+            if separator == "original":
+                return None
+            continue
+        head = lines.bare[at][:40]
+        if (":" in head or "：" in head) and read_field(lines.bare[at]) is not None:
+            block = read_block(lines.bare, at)
+            if block is not None and block.certain and "from" in block.fields:
+                return None if answers else _make(lines, block)
+        if find_attribution(lines.bare, at, False):
+            return None  # the mail answers; what stands further down is older history
     return None
+
+
+def _below_separator(lines: Lines, at: int, separator: str, answers: bool) -> Forwarded | None:
+    below = lines.following[at]
+    if below < len(lines) and read_field(lines.bare[below]) is not None:
+        block = read_block(lines.bare, below)
+        if block is not None and ("from" in block.fields or separator == "forwarded"):
+            if answers and separator != "forwarded":
+                return None
+            return _make(lines, block)
+    if separator == "forwarded" and below < len(lines):
+        return Forwarded(text=_text_below(lines, at + 1))
+    return None
+
+
+def _make(lines: Lines, block: HeaderBlock) -> Forwarded:
+    return Forwarded(
+        author=read_author(block.author),
+        date=block.fields.get("date", ""),
+        subject=block.fields.get("subject", ""),
+        text=_text_below(lines, block.end),
+    )
+
+
+def _text_below(lines: Lines, start: int) -> str:
+    """The original's text: with quote marks it ends where they end, else with the mail."""
+    end = len(lines)
+    first = next((at for at in range(start, end) if not lines.blank(at)), end)
+    if first < end and lines.quoted[first]:
+        end = next((at for at in range(first, end) if not lines.quoted[at] and not lines.blank(at)), end)
+    return "\n".join(line.strip("\ufeff") for line in lines.bare[start:end]).strip()
+
+
+def read_author(value: str) -> Mailbox | None:
+    """The one mailbox in a quoted From field; None when there is none, or more than one address."""
+    value = value[:1000]
+    value = _MAILTO.sub(r"<\1>", value)
+    behalf = _BEHALF.search(value)
+    if behalf:
+        value = value[: behalf.start()]
+    addresses = ADDRESS.findall(value)
+    if len({address.casefold() for address in addresses}) != 1:
+        return None
+    address = addresses[0]
+    name = _ANGLE.sub(lambda found: "" if "@" in found[1] else found[0], value)
+    name = name.replace(address, " ").replace("<", " ").replace(">", " ")
+    name = " ".join(name.split()).strip(" \"'“”,;:*")
+    return Mailbox(name, address)

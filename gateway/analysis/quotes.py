@@ -140,8 +140,12 @@ def _collect(lines: Sequence[str], kinds: Sequence[int], kind: int) -> str:
         if its != kind:
             gap = bool(out)
             continue
-        if gap and out[-1].strip() and line.strip():
+        if gap:
+            if not line.strip():
+                continue
+            while out and not out[-1].strip():
+                out.pop()
             out.append("")
-        gap = False
+            gap = False
         out.append(line)
     return "\n".join(out).strip("\n")
