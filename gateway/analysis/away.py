@@ -251,16 +251,23 @@ _CERTAIN_SUBJECT = re.compile(
 )
 _AWAY_SUBJECT = re.compile(rf"\s*[\[(【*]*\s*(?:{_alternatives(_AWAY)})(?!\w)", re.IGNORECASE)
 _AWAY_SENTENCE = re.compile(
+    # English
     r"\bi(?:'m| am| will be|'ll be)\s+(?:currently\s+|now\s+)?(?:out of (?:the )?office|away|on (?:annual |maternity |"
     r"parental |sick |business )?(?:leave|vacation|holiday|travel))|\bout of (?:the )?office\b.{0,80}\b(?:until|till|"
     r"through|return|back)|limited access to (?:my )?e-?mail|this is an auto(?:matic|mated)?[- ]?(?:reply|response)|"
-    r"bin (?:ich )?.{0,40}(?:nicht im (?:büro|haus)|außer haus|abwesend|im urlaub)|ich bin .{0,40}wieder (?:im büro|erreichbar|"
-    r"für sie da)|ihre (?:e-?mail|nachricht) wird nicht weitergeleitet|je suis (?:actuellement )?(?:absent|en congé|hors)|"
-    r"je serai (?:absent|de retour)|estoy (?:fuera|ausente|de vacaciones)|estaré (?:fuera|ausente|de vacaciones)|"
-    r"sono (?:assente|fuori|in ferie)|sarò (?:assente|fuori|in ferie)|estou (?:ausente|fora|de férias)|estarei (?:ausente|"
-    r"fora)|ik ben (?:afwezig|niet aanwezig|met vakantie|op vakantie)|jag är (?:inte på|borta|på semester|ledig)|"
-    r"jestem (?:nieobecn|na urlopie|poza)|меня (?:не будет|нет)|нахожусь в отпуске|(?:ただいま|現在).{0,40}(?:不在|休暇)|"
-    r"我(?:正在|目前|现在)?.{0,10}(?:休假|不在)|현재.{0,20}(?:부재|휴가)",
+    # German
+    r"bin (?:ich )?.{0,40}(?:nicht im (?:büro|haus)|außer haus|abwesend|im urlaub)|"
+    r"ich bin .{0,40}wieder (?:im büro|erreichbar|für sie da)|ihre (?:e-?mail|nachricht) wird nicht weitergeleitet|"
+    # French, Spanish, Italian, Portuguese
+    r"je suis (?:actuellement )?(?:absent|en congé|hors)|je serai (?:absent|de retour)|"
+    r"estoy (?:fuera|ausente|de vacaciones)|estaré (?:fuera|ausente|de vacaciones)|"
+    r"sono (?:assente|fuori|in ferie)|sarò (?:assente|fuori|in ferie)|"
+    r"estou (?:ausente|fora|de férias)|estarei (?:ausente|fora)|"
+    # Dutch, Swedish, Polish, Russian
+    r"ik ben (?:afwezig|niet aanwezig|met vakantie|op vakantie)|jag är (?:inte på|borta|på semester|ledig)|"
+    r"jestem (?:nieobecn|na urlopie|poza)|меня (?:не будет|нет)|нахожусь в отпуске|"
+    # Japanese, Chinese, Korean
+    r"(?:ただいま|現在).{0,40}(?:不在|休暇)|我(?:正在|目前|现在)?.{0,10}(?:休假|不在)|현재.{0,20}(?:부재|휴가)",
     re.IGNORECASE,
 )
 
@@ -270,6 +277,11 @@ def is_away_subject(subject: str) -> bool:
     return bool(_CERTAIN_SUBJECT.match(subject[:200]))
 
 
-def is_away_text(subject: str, text: str) -> bool:
-    """Whether subject or the beginning of the text speak of being away. A hint: people write this too."""
-    return bool(_AWAY_SUBJECT.match(subject[:200])) or bool(_AWAY_SENTENCE.search(text[:600]))
+def is_away_topic(subject: str) -> bool:
+    """Whether a subject begins with being away. A hint: people write this too."""
+    return bool(_AWAY_SUBJECT.match(subject[:200]))
+
+
+def is_away_text(text: str) -> bool:
+    """Whether the beginning of a text speaks of being away. A hint: people write this too."""
+    return bool(_AWAY_SENTENCE.search(text[:600]))

@@ -89,7 +89,7 @@ def _moment(parameters: str, value: str) -> str:
     zone = re.search(r'TZID="?([^;:"]+)', parameters, re.IGNORECASE)
     for pattern, shape in (("%Y%m%dT%H%M%SZ", "%Y-%m-%d %H:%M UTC"), ("%Y%m%dT%H%M%S", "%Y-%m-%d %H:%M")):
         try:
-            shown = datetime.strptime(value, pattern).strftime(shape)  # noqa: DTZ007 - wall time of a named zone
+            shown = datetime.strptime(value, pattern).strftime(shape)
         except ValueError:
             continue
         return f"{shown} ({zone[1]})" if zone and not value.endswith("Z") else shown

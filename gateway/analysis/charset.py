@@ -1,8 +1,8 @@
 """Bytes of a mail to text: labels as browsers read them, the old mail charsets they dropped, detection in doubt.
 
-Only text encodings on the list below are ever used: ``charset=`` may name ``zlib_codec`` or ``punycode``, which decompress
-or cost quadratic time (libraries.md E2). All of them are loaded at import, because the cage has no file descriptor left
-to load one later (E1).
+Only text encodings on the list below are ever used: ``charset=`` may name ``zlib_codec`` or ``punycode``, which
+decompress or cost quadratic time (libraries.md E2). All of them are loaded at import, because the cage has no file
+descriptor left to load one later (E1).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import codecs
 import re
 
 import cchardet
-import webencodings
+import webencodings  # type: ignore[import-untyped]
 
 _SAMPLE = 64 * 1024
 _SURE = 0.5
@@ -63,9 +63,9 @@ _MAIL = {
     "x-mac-icelandic": "mac_iceland",
 }
 _PAGES = (
-    "037 273 424 437 500 720 737 775 850 852 855 856 857 858 860 861 862 863 864 865 866 869 874 875 932 949 950 1006 "
-    "1026 1125 1140 1250 1251 1252 1253 1254 1255 1256 1257 1258"
-).split()
+    *(37, 273, 424, 437, 500, 720, 737, 775, 850, 852, 855, 856, 857, 858, 860, 861, 862, 863, 864, 865, 866, 869),
+    *(874, 875, 932, 949, 950, 1006, 1026, 1125, 1140, 1250, 1251, 1252, 1253, 1254, 1255, 1256, 1257, 1258),
+)
 _ASCII = frozenset(("us-ascii", "ascii", "ansi_x3.4-1968", "ansi_x3.4-1986", "iso646-us", "us", "", "7bit", "8bit"))
 _LATIN = frozenset(("cp1252", "windows-1252", "iso8859-1", "latin-1"))
 _ESCAPES = re.compile(rb"\x1b[$(][@BIJ()DOQ]")
@@ -74,21 +74,16 @@ _CODECS: dict[str, codecs.CodecInfo] = {}
 
 
 def _load() -> None:
-    names = {**_MAIL, **{f"cp{page}": f"cp{page}" for page in _PAGES}}
+    names = {**_MAIL, **{f"cp{page:03}": f"cp{page:03}" for page in _PAGES}}
     for label, codec in names.items():
         try:
             _CODECS[label] = codecs.lookup(codec)
         except LookupError:  # a Python built without this codec
             continue
-    for encoding in {found.name for found in map(webencodings.lookup, webencodings.LABELS) if found}:
-        found = webencodings.lookup(encoding)
-        if found is not None and found.name != "replacement":
-            codecs.lookup(found.codec_info.name) if found.name != "x-user-defined" else None
-    for name in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "ascii", "mbcs"):
-        try:
-            codecs.lookup(name)
-        except LookupError:
-            continue
+    for label in set(webencodings.LABELS):
+        webencodings.lookup(label)  # loads the codec it stands for
+    for name in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "ascii"):
+        codecs.lookup(name)
     cchardet.detect("Grüße".encode())
 
 
@@ -138,9 +133,21 @@ def detect(data: bytes, html: bool = False) -> str:
         sample = data[:_SAMPLE]
         guess = cchardet.detect(sample)
         name, sure = guess.get("encoding"), guess.get("confidence") or 0.0
-        if name and sure >= _SURE and find_codec(name) and _fits(sample, name):
+        if name and sure >= _SURE and find_codec(name) and _fits(sample, name) and not _looks_latin(sample, name):
             return str(name)
     return "windows-1252"
+
+
+_WIDE = ("GB", "BIG5", "EUC", "SHIFT", "UHC", "JOHAB", "CP949", "HZ", "ISO-2022")
+_LONE = re.compile(rb"(?<=[A-Za-z ])[\xc0-\xff](?=[A-Za-z .,;!?])")
+
+
+def _looks_latin(sample: bytes, name: str) -> bool:
+    """Whether a guess of a double-byte charset overlooks that the bytes are accents, alone among letters."""
+    if not name.upper().startswith(_WIDE):
+        return False
+    high = sum(1 for byte in sample if byte > 127)
+    return high * 8 < len(sample) and len(_LONE.findall(sample)) * 4 > high * 3
 
 
 def _fits(data: bytes, label: str) -> bool:

@@ -1,7 +1,7 @@
 """message/delivery-status as data (RFC 3464), and the status codes of RFC 3463 and RFC 5321 found in prose.
 
-Read tolerant: groups without an empty line between them, fields folded by hand, comments behind values, a recipient that
-is a bare local part or an X.400 name.
+Read tolerant: groups without an empty line between them, fields folded by hand, comments behind values, a recipient
+that is a bare local part or an X.400 name.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ def _read_groups(text: str) -> list[_Group]:
 def choose_recipient(fields: dict[str, str]) -> str:
     """The address a group is about: the final one; the original where the final is a name inside that system only."""
     final = _typed_address(fields.get("final-recipient", ""))
-    original = _typed_address(fields.get("original-recipient", "")) or _typed_address(fields.get("x-actual-recipient", ""))
+    original = _typed_address(fields.get("original-recipient", "")) or _typed_address(
+        fields.get("x-actual-recipient", "")
+    )
     if "@" in final and ("." in final.rpartition("@")[2] or "@" not in original):
         return final
     if "@" in original:
@@ -162,14 +164,17 @@ def _diagnostic(fields: dict[str, str]) -> str:
 # ------------------------------------------------------------------ codes
 
 _FULL = re.compile(
-    r"(?:mailbox|mail ?box|inbox|account|quota|mailfolder|folder|storage|disk)[^.\n]{0,50}(?:full|exceed|over[- ]?quota|"
+    r"(?:mailbox|mail ?box|inbox|account|quota|mailfolder|folder|storage|disk)[^.\n]{0,50}(?:full|exceed|"
+    r"over[- ]?quota|"
     r"over limit|out of|too large)|over ?quota|quota exceeded|insufficient (?:disk|system)? ?storage|"
     r"(?:exceed|over)[^.\n]{0,40}(?:quota|mailbox|storage)|一杯|容量",
     re.IGNORECASE,
 )
 _EXPIRED = re.compile(
-    r"retry time(?:out)?[^.\n]{0,20}(?:exceed|not reached)|(?:been|was) in the queue too long|retries? (?:time)?[^.\n]{0,20}"
-    r"exceed|all hosts have been failing|delivery (?:time|attempts?) (?:expired|exceeded)|message expired|timed? ?out|"
+    r"retry time(?:out)?[^.\n]{0,20}(?:exceed|not reached)|(?:been|was) in the queue too long|"
+    r"retries? (?:time)?[^.\n]{0,20}"
+    r"exceed|all hosts have been failing|delivery (?:time|attempts?) (?:expired|exceeded)|message expired|"
+    r"timed? ?out|"
     r"host not reachable|not reachable|connection refused|could not connect|unable to connect|temporary|"
     r"try again later|deferred|not been collected after|too many (?:connections|hops)",
     re.IGNORECASE,

@@ -1,6 +1,6 @@
 """Header fields for display: split, unfold, decode (RFC 5322, 2047, 2231), tolerant and linear.
 
-Nothing here decides who wrote a mail: that is the strict tokeniser's (security.md 3). This reading forgives what people's
+Nothing here decides who wrote a mail: that is the strict tokeniser's (security.md 3). This reading forgives what
 programs get wrong, because a person wants to read the subject all the same.
 """
 
@@ -48,7 +48,7 @@ def unfold(value: bytes) -> bytes:
 
 
 def split_fields(data: bytes, start: int, end: int, limit: int = 1000) -> Header:
-    """The header block that begins at ``start``: at most ``limit`` fields are kept, lines that are no field are skipped.
+    """The header block that begins at ``start``: at most ``limit`` fields are kept, lines that are none are skipped.
 
     A line that cannot be a field ends the header when no field follows it: then it is the first line of the body.
     """
@@ -97,12 +97,13 @@ _WORD = re.compile(r"=\?([^?\s=]{1,60})\?([bBqQ])\?([^?]*(?:\?(?!=)[^?]*){0,20})
 _GAP = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s=]{1,60}\?[bBqQ]\?)")
 
 
-def decode_value(raw: bytes) -> str:
-    """A raw value as text: unfolded, 8-bit bytes read as UTF-8 or by detection, encoded words decoded.
+def decode_value(raw: bytes, hint: str = "") -> str:
+    """A raw value as text: unfolded, 8-bit bytes read as UTF-8, as ``hint`` (a charset) or by detection, encoded words
+    decoded.
 
     Line breaks smuggled in by encoded words become blanks.
     """
-    text = decode_bytes(unfold(raw))
+    text = decode_bytes(unfold(raw), hint)
     if "=?" in text:
         text = decode_words(text)
     if "\n" in text or "\r" in text:
@@ -110,11 +111,13 @@ def decode_value(raw: bytes) -> str:
     return text
 
 
-def decode_bytes(value: bytes) -> str:
+def decode_bytes(value: bytes, hint: str = "") -> str:
     """Header bytes as text: ASCII, else whatever they most likely are (RFC 6532 says UTF-8, the world says other)."""
     if value.isascii() and b"\x1b" not in value:
         text = value.decode("ascii")
         return text.replace("\0", "\ufffd") if "\0" in text else text
+    if hint and charset.detect(value) != "utf-8":
+        return charset.decode(value, hint)[0]
     return charset.decode(value)[0]
 
 
@@ -154,6 +157,7 @@ def _word_bytes(encoding: str, payload: str) -> bytes:
     return decode_base64(data)
 
 
+_PURE_BASE64 = re.compile(rb"[A-Za-z0-9+/\r\n]+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 
 
@@ -167,7 +171,9 @@ def decode_base64(data: bytes) -> bytes:
         # Several padded pieces in a row: decode each, or all after the first would be lost.
         pieces = re.split(rb"=+", data)
         if len(pieces) <= 2000:
-            return b"".join(_base64_run(piece) for piece in pieces)
+            # … unless it is no base64 at all, but a footer that list software put below.
+            more = [piece for piece in pieces[1:] if _PURE_BASE64.fullmatch(piece)]
+            return b"".join(_base64_run(piece) for piece in (pieces[0], *more))
     return _base64_run(data)
 
 

@@ -17,18 +17,123 @@ _MAX_DEPTH = 400
 _MAX_TAG = 8192
 _MAX_LINK = 200
 
-_PARAGRAPHS = frozenset("p h1 h2 h3 h4 h5 h6 blockquote pre ul ol dl table hr".split())
-_BLOCKS = _PARAGRAPHS | frozenset(
-    "div address article aside section header footer nav main figure figcaption fieldset form legend li dt dd tr "
-    "caption center body html tbody thead tfoot details summary dir menu option optgroup title".split()
+_PARAGRAPHS = frozenset(
+    (
+        "p",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "blockquote",
+        "pre",
+        "ul",
+        "ol",
+        "dl",
+        "table",
+        "hr",
+    )
 )
-_SILENT = frozenset("head script style template meta link base object embed applet iframe frameset".split())
-_FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())
+_BLOCKS = _PARAGRAPHS | frozenset(
+    (
+        "div",
+        "address",
+        "article",
+        "aside",
+        "section",
+        "header",
+        "footer",
+        "nav",
+        "main",
+        "figure",
+        "figcaption",
+        "fieldset",
+        "form",
+        "legend",
+        "li",
+        "dt",
+        "dd",
+        "tr",
+        "caption",
+        "center",
+        "body",
+        "html",
+        "tbody",
+        "thead",
+        "tfoot",
+        "details",
+        "summary",
+        "dir",
+        "menu",
+        "option",
+        "optgroup",
+        "title",
+    )
+)
+_SILENT = frozenset(
+    (
+        "head",
+        "script",
+        "style",
+        "template",
+        "meta",
+        "link",
+        "base",
+        "object",
+        "embed",
+        "applet",
+        "iframe",
+        "frameset",
+    )
+)
+_FORMATTING = frozenset(
+    (
+        "a",
+        "b",
+        "big",
+        "code",
+        "em",
+        "font",
+        "i",
+        "nobr",
+        "s",
+        "small",
+        "strike",
+        "strong",
+        "tt",
+        "u",
+    )
+)
 _VOID = frozenset(
-    "area base br col embed hr img input link meta source track wbr p li dt dd tr td th option o:p v:shape".split()
+    (
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "source",
+        "track",
+        "wbr",
+        "p",
+        "li",
+        "dt",
+        "dd",
+        "tr",
+        "td",
+        "th",
+        "option",
+        "o:p",
+        "v:shape",
+    )
 )
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:]{0,30})")
-_LONG_TAG = re.compile(r"<[a-zA-Z][^>]{%d,}" % _MAX_TAG)
+_LONG_TAG = re.compile(rf"<[a-zA-Z][^>]{{{_MAX_TAG},}}")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 
@@ -63,10 +168,7 @@ def _is_tame(html: str) -> bool:
         depth = max(depth + (-1 if found[1] else 1), 0)
         if depth > _MAX_DEPTH:
             return False
-    for long in _LONG_TAG.finditer(html):
-        if len(_QUOTED.sub("", long[0])) > _MAX_TAG:
-            return False
-    return True
+    return all(len(_QUOTED.sub("", long[0])) <= _MAX_TAG for long in _LONG_TAG.finditer(html))
 
 
 _DROP = re.compile(r"<(script|style|head|title)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
@@ -175,7 +277,7 @@ def _walk(root: LexborNode, writer: _Writer) -> None:
     while stack:
         node, closing, note = stack.pop()
         if closing:
-            tag = node.tag
+            tag = node.tag or ""
             if note == "pre":
                 verbatim -= 1
             elif note == "quote":
@@ -189,7 +291,7 @@ def _walk(root: LexborNode, writer: _Writer) -> None:
             if tag in _BLOCKS:
                 writer.block(_gap_of(node, tag))
             continue
-        tag = node.tag
+        tag = node.tag or ""
         if tag == "-text":
             text = node.text_content or ""
             if verbatim:

@@ -8,37 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta, timezone
-from email.utils import parsedate_tz
 
 from gateway.analysis import charset, smime
 from gateway.analysis.calendar_part import summarise_calendar
-from gateway.analysis.fields import Header, decode_bytes, decode_value, split_fields, unfold
+from gateway.analysis.fields import Header, decode_value, split_fields
 from gateway.analysis.html import html_to_text
-from gateway.analysis.mailboxes import read_mailboxes
+from gateway.analysis.message_header import find_hint, read_header
 from gateway.analysis.names import clean_filename, make_filename
 from gateway.analysis.plain import enriched_to_text, tidy_lines, unflow
-from gateway.analysis.second_reading import read_again
 from gateway.analysis.structure import MAX_DEPTH, Part, Structure, split_parts
 from gateway.analysis.tnef import is_tnef, unpack_tnef
 from gateway.analysis.views import choose_views
-from gateway.model import Attachment, Mailbox, Message
+from gateway.model import Attachment, Message
 
 MAX_HEADER = 256 * 1024
 MAX_FIELDS = 1000
 MAX_FIELD = 100 * 1024
-MAX_REFERENCES = 20
-MAX_MESSAGE_ID = 998
 MAX_TEXT = 4 * 1024 * 1024
 """Characters of text kept; the rest is in the original."""
-_MAX_RECIPIENTS = 200
 _MAX_DEFECTS = 50
 _ORIGINAL = "could not be shown completely, download the original"
-
-_ID = re.compile(r"<[!-;=?-Z\\^-~]+(?:@\[[!-;=?-Z\\^-~]*\])?>")
-_BREAKS = re.compile(rb"\r?\n(?:\r?\n)")
 
 
 def parse(raw: bytes) -> Message:
@@ -63,7 +53,7 @@ def _parse(raw: bytes) -> Message:
     if len(header.fields) > MAX_FIELDS:
         return _unreadable(data, begin, header.body_start, f"its header has more than {MAX_FIELDS} fields")
     defects = early
-    message = _read_header(header, defects)
+    message = read_header(header, defects, find_hint(data, header))
     structure = Structure()
     split_parts(data, header, structure)
     _unwrap(structure)
@@ -137,113 +127,13 @@ def _unreadable(data: bytes, begin: int, header_end: int, why: str) -> Message:
     """What can be said of a mail whose header is over a limit: the first fields, for a person to recognise it by."""
     header = split_fields(data, begin, min(begin + 16 * 1024, len(data)), 50)
     known = tuple((name, value) for name, value in header.fields if len(value) < 2000)
-    message = _read_header(Header(known, header.body_start), [])
+    message = read_header(Header(known, header.body_start), [])
     return replace(
         message,
         unreadable=f"The mail could not be read: {why}. It {_ORIGINAL}.",
         defects=(why,),
         body_sha256=hashlib.sha256(memoryview(data)[header_end:]).hexdigest(),
     )
-
-
-# ------------------------------------------------------------------ header
-
-_LISTS = ("from", "to", "cc", "reply-to")
-_RECIPIENTS = ("x-original-to", "delivered-to", "to", "cc", "resent-to", "resent-cc")
-
-
-def _read_header(header: Header, defects: list[str]) -> Message:
-    fields: dict[str, list[str]] = {}
-    lists: dict[str, list[Mailbox]] = {name: [] for name in (*_LISTS, *_RECIPIENTS, "sender")}
-    odd: list[tuple[str, bytes]] = []
-    for name, value in header.fields:
-        fields.setdefault(name, []).append(decode_value(value))
-        if name in lists and len(lists[name]) < 100:
-            found, strange = read_mailboxes(decode_bytes(unfold(value)))
-            lists[name].extend(found)
-            if strange and name in _LISTS:
-                odd.append((name, value))
-                defects.append(f"{name.title()} is no list of addresses")
-    if odd:
-        again = read_again(odd)
-        defects.extend(again.defects)
-        for name, found in again.mailboxes.items():
-            if not any(mailbox.address for mailbox in lists[name]):
-                lists[name].extend(mailbox for mailbox in found if "@" in mailbox.address)
-    message_id = _read_message_id(fields.get("message-id", []), defects)
-    recipients = [box.address for name in _RECIPIENTS for box in lists[name] if "@" in box.address]
-    date = read_date(_first(fields, "date"))
-    if date is None and "date" in fields:
-        defects.append("Date could not be read")
-    authors = [box for box in lists["from"] if box.address] or lists["from"]
-    return Message(
-        message_id=message_id,
-        date=date,
-        subject=" ".join(_first(fields, "subject").split("\n")).strip(),
-        author=authors[0] if authors else None,
-        to=tuple(lists["to"][:100]),
-        cc=tuple(lists["cc"][:100]),
-        reply_to=tuple(lists["reply-to"][:100]),
-        in_reply_to=_read_ids(fields.get("in-reply-to", [])),
-        references=_read_ids(fields.get("references", [])),
-        recipients=tuple(dict.fromkeys(recipients))[:_MAX_RECIPIENTS],
-        fields={name: tuple(values) for name, values in fields.items()},
-    )
-
-
-def _first(fields: Mapping[str, list[str]], name: str) -> str:
-    values = fields.get(name)
-    return values[0] if values else ""
-
-
-def _read_message_id(values: list[str], defects: list[str]) -> str:
-    if not values:
-        return ""
-    value = values[0].strip()
-    found = _ID.search(value[: MAX_MESSAGE_ID + 2])
-    if found:
-        if found[0] != value:
-            defects.append("Message-ID has something beside it")
-        return found[0]
-    bare = re.fullmatch(r"[!-;=?-Z^-~]+@[!-;=?-Z^-~]+", value[:MAX_MESSAGE_ID])
-    if bare:
-        defects.append("Message-ID lacks its brackets")
-        return f"<{value}>"
-    defects.append("Message-ID is malformed")
-    return ""
-
-
-def _read_ids(values: list[str]) -> tuple[str, ...]:
-    """At most 20 ids, oldest first: the root says which thread, the newest say which mail, the middle goes."""
-    text = " ".join(values)[: MAX_MESSAGE_ID * 100]
-    found = list(dict.fromkeys(id_ for id_ in _ID.findall(text) if len(id_) <= MAX_MESSAGE_ID))
-    if len(found) > MAX_REFERENCES:
-        found = found[:1] + found[-(MAX_REFERENCES - 1) :]
-    return tuple(found)
-
-
-def read_date(value: str) -> datetime | None:
-    """A Date field as aware UTC; None for one nobody can read or that lies outside 1970 to 2199.
-
-    A missing zone is read as UTC. Time of reception decides everything; this is what the sender's clock said.
-    """
-    try:
-        parsed = parsedate_tz(value[:200])
-        if parsed is None:
-            iso = re.search(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:?\d\d)?", value[:200])
-            moment = datetime.fromisoformat(iso[0]) if iso else None
-            if moment is None:
-                return None
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        else:
-            offset = parsed[9] or 0
-            if abs(offset) > 15 * 3600:
-                offset = 0
-            moment = datetime(*parsed[:5], min(parsed[5], 59), tzinfo=timezone(timedelta(seconds=offset)))
-        moment = moment.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return moment if 1970 <= moment.year < 2200 else None
 
 
 # ------------------------------------------------------------------ parts
@@ -408,13 +298,16 @@ def _depth_of_mail(data: bytes) -> int:
     return depth
 
 
+_ENCRYPTED = "The mail is encrypted: only the recipient's own program can open it."
+
+
 def _note_encryption(parts: list[Part], content: _Content) -> None:
     for part in parts:
         opaque = part.type in _OPAQUE and not part.is_container
-        if part.type == "multipart/encrypted" or (
-            opaque and part.parameters.get("smime-type", "").lower() not in ("certs-only", "compressed-data")
-        ):
-            content.unreadable = "The mail is encrypted: only the recipient's own program can open it."
-            return
+        kind = part.parameters.get("smime-type", "").lower()
+        if part.type == "multipart/encrypted" or (opaque and kind in ("", "enveloped-data", "authenveloped-data")):
+            content.unreadable = _ENCRYPTED
+        elif opaque and kind == "signed-data":
+            content.unreadable = f"The signed content could not be taken out of its envelope: it {_ORIGINAL}."
     if content.text.lstrip().startswith("-----BEGIN PGP MESSAGE-----"):
-        content.unreadable = "The mail is encrypted: only the recipient's own program can open it."
+        content.unreadable = _ENCRYPTED

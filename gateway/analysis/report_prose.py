@@ -1,8 +1,9 @@
 """Delivery reports written as prose: qmail, Exim, sendmail, Exchange, Notes and everybody's own gateway.
 
-No table of programs. What they all do: say that something was not delivered, name the address at the beginning of a line
-or behind a word like "to" or "recipient", give the reason near it, and append the mail itself. So the appended mail is cut
-off first, every address left is weighed by where it stands, and the reason is what stands between it and the next one.
+No table of programs. What they all do: say that something was not delivered, name the address at the beginning of a
+line or behind a word like "to" or "recipient", give the reason near it, and append the mail itself. So the appended mail
+is cut off first, every address left is weighed by where it stands, and the reason is what stands between it and the
+next one.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ _MAX_LINE = 2000
 
 _RETURNED = re.compile(
     # A sentence that announces the returned mail …
-    r"^[ \t>*|#=_\-]*(?:this is a copy of|here is (?:a copy|the header)|(?:included|enclosed|attached|below) is a copy|"
-    r"below this line|the headers? of the original|(?:the )?(?:first|top) \d+ lines of|the headers? and (?:top|first) \d+|"
+    r"^[ \t>*|#=_\-]*(?:this is a copy of|here is (?:a copy|the header)|(?:included|enclosed|attached|"
+    r"below) is a copy|"
+    r"below this line|the headers? of the original|(?:the )?(?:first|top) \d+ lines of|the headers? and (?:top|"
+    r"first) \d+|"
     r"a copy of (?:the|your) (?:original )?(?:message|mail)|the following is the (?:header|original)|"
     r"text of (?:the )?(?:original|your) message|附件中的内容|原メール|元のメール|original mail info)[^\n]{0,120}$"
     # … or a line that is its title.
     r"|^[ \t>*|#=_\-]*(?:(?:the )?(?:unsent|returned|original|undelivered|forwarded|rejected|old|your original)"
-    r" (?:message|mail|text)(?: (?:header|text|body|info|is|was|follow|attached|below|contents?|details?)[^\n]{0,40})?|"
-    r"message (?:headers?|text|body|content|source)(?: follows?)?|start of returned message|non-?delivered (?:message|"
+    r" (?:message|mail|text)(?: (?:header|text|body|info|is|was|follow|attached|below|contents?|"
+    r"details?)[^\n]{0,40})?|"
+    r"message (?:headers?|text|body|content|source)(?: follows?)?|start of returned message|"
+    r"non-?delivered (?:message|"
     r"information)|headers? (?:of|from) (?:the |your )?(?:original|returned|message)[^\n]{0,30})"
     r"[ \t:.*|#=_\-]*(?:\([^\n]{0,40}\))?[ \t:.*|#=_\-]*$",
     re.IGNORECASE | re.MULTILINE,
@@ -47,44 +52,53 @@ _ABOUT_RECIPIENT = re.compile(
     r"undeliverable +to|(?:send|sent) (?:it |message |mail |this message |your message )?to|addressed to|addressee|"
     r"address(?:es|\(es\))?|user(?:id| name|name|s)?|mailbox(?:es)?|account|user unknown|unknown user|no such user|"
     r"attempts|mail for|message for|message to|delivery to|destination|failed|for|to|box|reach|contacting|alias|"
-    r"email|e-mail|subscriber|smtp)[\s:;=<\[('\"*\-.,]*(?:e?smtp:|rfc822;|address|is|user|recipient)?[\s:;=<\[('\"*\-.]*\Z",
+    r"email|e-mail|subscriber|smtp)[\s:;=<\[('\"*\-.,]*(?:e?smtp:|rfc822;|address|is|user|"
+    r"recipient)?[\s:;=<\[('\"*\-.]*\Z",
     re.IGNORECASE,
 )
 _LEAD = re.compile(
-    r"^[\s*>|•\-\u2022]*(?:(?:to|recipients?|address(?:es)?|failed|user|final-recipient|rcpt to|rfc822|smtp|e?mail|failed recipient)"
+    r"^[\s*>|•\-\u2022]*(?:(?:to|recipients?|address(?:es)?|failed|user|final-recipient|rcpt to|rfc822|smtp|"
+    r"e?mail|failed recipient)"
     r"\s*[:;]\s*)*[\[(]?(?:[45][0-9]{2}[ \-])?(?:\s*[45]\.\d\.\d+\s+)?[\s<\"'\[(]*(?:smtp:|e?mail:)?[<\"']*\Z",
     re.IGNORECASE,
 )
 _BEHIND_REASON = re.compile(
-    r"[\s>\"'\])]*(?:[:.…,;-]|\.\.\.|\(|on \w{3},|is (?:not|un|over|full|dis|inv)|was not|does ?n|has|invalid|error|"
+    r"[\s>\"'\])]*(?:[<:.…,;-]|\.\.\.|\(|on \w{3},|is (?:not|un|over|full|dis|inv)|was not|does ?n|has|invalid|error|"
     r"\[|not|no |unknown|user|mailbox|\Z|[45]\d\d)",
     re.IGNORECASE,
 )
 _SMTP_NEAR = re.compile(r"(?:^|\s|[<>:])(?:rcpt to:|[45]\d\d[ \-]|<<<|>>>|#[45]\.\d)", re.IGNORECASE)
 _DELAY = re.compile(
     r"(?:has|have) not yet been delivered|not yet (?:been )?deliver|delivery (?:is |has been |was )?(?:temporarily )?"
-    r"(?:delayed|deferred)|(?:message|mail|delivery) (?:is |has been |was )?(?:delayed|still being retried)|will (?:be|continue"
-    r"|keep) (?:retr|try|attempt)|this is a warning|warning message only|warning only|do not need to resend|"
+    r"(?:delayed|deferred)|(?:message|mail|delivery) (?:is |has been |was )?(?:delayed|still being retried)|"
+    r"will (?:be|continue(?: to| being)?"
+    r"|keep) (?:retr|try|attempt)|been postponed|this is a warning|warning message only|warning only|"
+    r"do not need to resend|"
     r"delivery attempts will continue|could not be delivered (?:for|within) (?:more than )?(?:the last )?\d|"
     r"still being retried|\(delay\)|in coda|noch nicht zugestellt|wird weiter versucht|pas encore",
     re.IGNORECASE,
 )
 _GIVEN_UP = re.compile(
-    r"permanent (?:fatal )?(?:error|failure|delivery)|given up|giving up|will not (?:be retried|retry|try)|not going to try|"
+    r"permanent (?:fatal )?(?:error|failure|delivery)|given up|giving up|will not (?:be retried|retry|try)|"
+    r"not going to try|"
     r"no further|returned to sender|undeliverable|final(?:ly)? failed",
     re.IGNORECASE,
 )
 _SYSTEM_LOCALS = re.compile(
-    r"(?:mailer-?daemon|postmaster|abuse|noc|support|helpdesk|webmaster|hostmaster|no-?reply|mail-?admin|admin|root)@",
+    r"(?:mailer-?daemon|postmaster|abuse|noc|support|helpdesk|webmaster|hostmaster|no-?reply|mail-?admin|admin|"
+    r"root)@",
     re.IGNORECASE,
 )
 _INTRODUCTION = re.compile(
-    r"(?:following|these|one or more of (?:its|the|your)?|to the|intended|failed|affected|undeliverable|the)\s+(?:e-?mail |"
+    r"(?:following|these|this|one or more of (?:its|the|your)?|to the|intended|failed|affected|undeliverable|"
+    r"the)\s+(?:e-?mail |"
     r"mail )?(?:recipients?|address(?:es)?|users?|destinations?|people|persons?|mailbox(?:es)?|distribution lists?)"
-    r"(?:\(s\)|\(es\))?(?: or distribution lists?)?(?!\w)[^.\n]{0,60}[:.\-]?\s*-*\s*$|failed recipients|failed address|not deliver"
+    r"(?:\(s\)|\(es\))?(?: or distribution lists?)?(?!\w)[^.\n]{0,60}[:.\-]?\s*-*\s*$|failed recipients|"
+    r"failed address|not deliver"
     r"[^\n]{0,30}:\s*$|メールアドレスへの|addresses had[^\n]{0,60}$|next address|following address|following recip",
     re.IGNORECASE,
 )
+_PREFIX = re.compile(r"^(?:smtp|rfc-?822|mailto|to|addr|address|recipient|rcpt|user|email)=", re.IGNORECASE)
 _FILE_LIKE = re.compile(r"\.(?:html?|php|png|gif|jpe?g|txt|eml)\Z", re.IGNORECASE)
 
 
@@ -147,7 +161,7 @@ def _bare_names(text: str, domain: str) -> list[str]:
 
 
 def read_prose(text: str, recipients: list[str], subject: str, whole: str = "") -> list[DeliveryReport]:
-    """One report per recipient with the reason that stands near it. ``whole``: where to look when nothing stands near."""
+    """One report per recipient, with the reason that stands near it; in ``whole`` when nothing stands near."""
     delayed = is_delay(subject, text)
     action = "delayed" if delayed else "failed"
     lines = [line[:_MAX_LINE] for line in text.split("\n")]
@@ -183,9 +197,7 @@ def _reason(lines: list[str], own: list[int], others: set[int]) -> str:
                 break
             taken.append(lines[number].strip())
         found = " ".join(" ".join(taken).split())
-        if status_in(found) and not status_in(best):
-            best = found
-        elif not best:
+        if not best or (status_in(found) and not status_in(best)):
             best = found
     return best
 
@@ -201,7 +213,8 @@ def _weigh(text: str, own: frozenset[str]) -> list[_Candidate]:
         count = 0
         for match in ADDRESS.finditer(shown):
             count += 1
-            address = match[0].strip(".'-*_=")
+            address = _PREFIX.sub("", match[0].strip(".'-*_="))
+            named = address != match[0].strip(".'-*_=")  # SMTP=a@b.example, as X.400 gateways write
             if count > 20 or len(found) > 2 * MAX_RECIPIENTS:
                 break
             if "." not in address.rpartition("@")[2] and not shown[: match.start()].endswith("<"):
@@ -209,7 +222,7 @@ def _weigh(text: str, own: frozenset[str]) -> list[_Candidate]:
             if _FILE_LIKE.search(address):
                 continue
             key = address.lower()
-            score = _score(shown, match.start(), match.end(), key, own)
+            score = max(_score(shown, match.start(), match.end(), key, own), 3 if named else -9)
             score += announced if score >= 2 or (key in own and score >= 0) else 0
             candidate = found.setdefault(key, _Candidate(address, score, position))
             candidate.score = max(candidate.score, score)
@@ -230,7 +243,9 @@ def _score(line: str, start: int, end: int, key: str, own: frozenset[str]) -> in
         score = 1
     elif score < 4 and _ABOUT_SENDER.search(before) and not re.search(r"rcpt to\W*\Z", before, re.IGNORECASE):
         score = 0
-    if re.search(r"(?:message-?id|mail from|\bfrom|return-path|references|in-reply-to)\s*[:=]\s*[<\"']*\Z", before, re.I):
+    if re.search(
+        r"(?:message-?id|mail from|\bfrom|return-path|references|in-reply-to)\s*[:=]\s*[<\"']*\Z", before, re.I
+    ):
         score = -5
     if key in own:
         score -= 4

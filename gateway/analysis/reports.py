@@ -22,14 +22,16 @@ from gateway.analysis.delivery_status import (
     read_delivery_status,
 )
 from gateway.analysis.fields import decode_value, split_fields
-from gateway.analysis.mailboxes import read_mailboxes
 from gateway.analysis.html import html_to_text
+from gateway.analysis.mailboxes import read_mailboxes
 from gateway.analysis.report_prose import cut_returned, find_recipients, read_prose
 from gateway.model import DeliveryReport, Message
 
 _STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status", "message/disposition-notification")
 _RETURNED_TYPES = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
-_ID_LINE = re.compile(r"^(?:original-)?message-id[ \t]*:[ \t]*(?:\n[ \t]+)?(<[^<>\s]{3,996}>)", re.IGNORECASE | re.MULTILINE)
+_ID_LINE = re.compile(
+    r"^(?:original-)?message-id[ \t]*:[ \t]*(?:\n[ \t]+)?(<[^<>\s]{3,996}>)", re.IGNORECASE | re.MULTILINE
+)
 _MAX_JSON = 256 * 1024
 
 
@@ -177,7 +179,14 @@ def _addressees_of_returned(message: Message, text: str) -> list[str]:
 
 # ------------------------------------------------------------------ JSON notices
 
-_KINDS = {"bounce": "failed", "bounced": "failed", "dropped": "failed", "deferred": "delayed", "delivery": "delivered"}
+NOTICE_KINDS = {
+    "bounce": "failed",
+    "bounced": "failed",
+    "dropped": "failed",
+    "deferred": "delayed",
+    "delivery": "delivered",
+    "delivered": "delivered",
+}
 
 
 def read_notice(text: str) -> dict[str, Any]:
@@ -198,7 +207,7 @@ def read_notice(text: str) -> dict[str, Any]:
 def _read_json(text: str) -> list[DeliveryReport]:
     notice = read_notice(text)
     kind = str(notice.get("notificationType") or notice.get("eventType") or notice.get("event") or "").lower()
-    action = _KINDS.get(kind)
+    action = NOTICE_KINDS.get(kind)
     if action is None:
         return []
     details = notice.get("bounce") or notice.get("delivery") or notice

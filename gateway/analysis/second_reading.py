@@ -1,8 +1,8 @@
 """The door to mail-parser: a second reading of a header that ours found odd.
 
-mail-parser stands on the standard library's parser: quadratic, recursive and raising (libraries.md section 3). So it sees
-a small header made of the odd address fields and the topmost Received lines only, each cut to 4 KiB, never a body; and
-what it says counts only where our own reading found no address. Its defects are listed beside ours.
+mail-parser stands on the standard library's parser: quadratic, recursive and raising (libraries.md section 3). So it
+sees a small header made of the odd address fields only, each cut to 4 KiB, never a body; and what it says counts only
+where our own reading found no address. Its defects are listed beside ours.
 """
 
 from __future__ import annotations

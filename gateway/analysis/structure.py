@@ -17,6 +17,7 @@ MAX_PARTS = 1000
 MAX_DEPTH = 30
 MAX_BOUNDARY = 200
 _MAX_FALSE_DELIMITERS = 20_000
+_MAX_UU_LINES = 700_000  # 30 MB of well-formed lines
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+\Z")
 
@@ -90,7 +91,7 @@ def _decode_uu(body: bytes) -> bytes:
     if begin is None:
         return body
     pieces = []
-    for line in body[begin.end() :].split(b"\n"):
+    for line in body[begin.end() :].split(b"\n", _MAX_UU_LINES)[:_MAX_UU_LINES]:
         if line.strip() in (b"end", b"`", b""):
             if line.strip() == b"end":
                 break
@@ -279,6 +280,8 @@ def _read_content_fields(part: Part, into: Structure) -> None:
             part.type = value
         elif (plain := re.match(r"([a-z0-9.+\-]+/[a-z0-9.+\-]+)", value)) is not None:
             part.type = plain[1]
+        elif value.startswith("multipart/"):  # multipart/* and the like
+            part.type = "multipart/mixed"
         elif value.strip("/") in ("multipart", "image", "audio", "video", "application"):
             part.type = "multipart/mixed" if value.startswith("multipart") else "application/octet-stream"
     raw = part.header.first("content-disposition")

@@ -11,8 +11,21 @@ from gateway.analysis.structure import Part
 
 TEXTS = frozenset(("text/plain", "text/html", "text/calendar", "text/enriched", "text/richtext"))
 _NEVER_SHOWN = frozenset(
-    "text/rfc822-headers text/vcard text/x-vcard text/directory text/css text/csv text/xml text/javascript "
-    "text/x-amp-html text/x-watch-html text/rtf text/tab-separated-values text/calendar".split()
+    (
+        "text/rfc822-headers",
+        "text/vcard",
+        "text/x-vcard",
+        "text/directory",
+        "text/css",
+        "text/csv",
+        "text/xml",
+        "text/javascript",
+        "text/x-amp-html",
+        "text/x-watch-html",
+        "text/rtf",
+        "text/tab-separated-values",
+        "text/calendar",
+    )
 )
 
 
