@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from gateway.model import Delivery, OutboundMail
-from gateway.store.schema import deliveries, insert, message_ids
+from gateway.store.schema import deliveries, insert_once, message_ids
 
 
 class DeliveryState(StrEnum):
@@ -46,6 +46,9 @@ class OutboxEntry:
     reply: str  # the last thing the other side said
 
 
+_ENQUEUE = sa.insert(deliveries).returning(deliveries.c.id, sort_by_parameter_order=True)
+
+
 def enqueue(tx: Connection, mails: Sequence[OutboundMail], now: datetime, hold_seconds: int = 0) -> list[int]:
     """Queue frozen mails and remember their Message-IDs as issued to their party; the rows' numbers, in order.
 
@@ -55,7 +58,7 @@ def enqueue(tx: Connection, mails: Sequence[OutboundMail], now: datetime, hold_s
         return []
     later = now + timedelta(seconds=hold_seconds)
     rows = tx.execute(
-        sa.insert(deliveries).returning(deliveries.c.id, sort_by_parameter_order=True),
+        _ENQUEUE,
         [
             {
                 "ticket": mail.ticket,
@@ -81,7 +84,7 @@ def enqueue(tx: Connection, mails: Sequence[OutboundMail], now: datetime, hold_s
     ).scalars()
     numbers = list(rows)
     tx.execute(
-        insert(tx, message_ids).on_conflict_do_nothing(),
+        insert_once(tx, message_ids),
         [
             {
                 "message_id": mail.message_id,

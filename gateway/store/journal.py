@@ -12,18 +12,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 import zstandard
 from sqlalchemy import Connection, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.address import fold_address
 from gateway.errors import TemporaryError
 from gateway.model import Envelope, Findings, ImapPosition, InboundMail, Instruction, Plan, Proof
 from gateway.store import people
-from gateway.store.schema import EPOCH, imap_positions, insert, journal, raw
+from gateway.store.schema import EPOCH, imap_positions, insert_once, journal, raw
 
 
 class JournalState(StrEnum):
@@ -94,20 +96,18 @@ def append(tx: Connection, envelope: Envelope, mail: Prepared | bytes) -> Append
     """
     mail = prepare(mail) if isinstance(mail, bytes) else mail
     tx.execute(
-        insert(tx, raw).on_conflict_do_nothing(),
+        insert_once(tx, raw),
         {"sha256": mail.sha256, "size": mail.size, "content": mail.content},
     )
     key = fold_address(envelope.recipient)
-    row_id = tx.execute(
-        insert(tx, journal).on_conflict_do_nothing().returning(journal.c.id), _new_row(envelope, mail.sha256, key)
-    ).scalar()
+    row_id = tx.execute(_returning_id(insert_once(tx, journal)), _new_row(envelope, mail.sha256, key)).scalar()
     duplicate = row_id is None
     if row_id is None:
         row_id = tx.execute(_SAME_ARRIVAL, {"sha256": mail.sha256, "recipient_key": key}).scalar_one()
     if envelope.position is not None:
         position = envelope.position
         tx.execute(
-            insert(tx, imap_positions).on_conflict_do_nothing(),
+            insert_once(tx, imap_positions),
             {
                 "account": position.account,
                 "folder": position.folder,
@@ -151,6 +151,17 @@ def _new_row(envelope: Envelope, sha256: str, key: str) -> dict[str, Any]:
     }
 
 
+@cache
+def _returning_id(statement: sqlite.Insert | postgresql.Insert) -> sa.Executable:
+    return statement.returning(journal.c.id)
+
+
+_FINISH = sa.update(journal).where(
+    journal.c.id == bindparam("row"),
+    journal.c.attempts == bindparam("claimed"),
+    journal.c.state.in_((JournalState.RECEIVED, JournalState.WAITING)),
+)
+_LOAD = sa.select(raw).where(raw.c.sha256.in_(bindparam("hashes", expanding=True)))
 _SAME_ARRIVAL = sa.select(journal.c.id).where(
     journal.c.sha256 == bindparam("sha256"), journal.c.recipient_key == bindparam("recipient_key")
 )
@@ -203,27 +214,24 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
     state = {"hold": JournalState.HELD, "wait": JournalState.WAITING}.get(plan.outcome, JournalState.APPLIED)
     own_events = [event.number for event in plan.events if event.from_mail]
     result = tx.execute(
-        sa.update(journal)
-        .where(
-            journal.c.id == mail.id,
-            journal.c.attempts == mail.attempts + 1,
-            journal.c.state.in_((JournalState.RECEIVED, JournalState.WAITING)),
-        )
-        .values(
-            state=state,
-            outcome=plan.outcome,
-            reason=plan.reason,
-            due_at=(plan.retry_at or now) if state is JournalState.WAITING else None,
-            lease_owner="",
-            ticket=plan.ticket,
-            event=own_events[0] if own_events else 0,
-            opened=plan.opens_ticket,
-            author=author,
-            proof=authentication.proof,
-            message_id=findings.message.message_id,
-            date=comparable_date(findings.message.date),
-            body_sha256=findings.message.body_sha256,
-            story={
+        _FINISH,
+        {
+            "row": mail.id,
+            "claimed": mail.attempts + 1,
+            "state": state,
+            "outcome": plan.outcome,
+            "reason": plan.reason,
+            "due_at": (plan.retry_at or now) if state is JournalState.WAITING else None,
+            "lease_owner": "",
+            "ticket": plan.ticket,
+            "event": own_events[0] if own_events else 0,
+            "opened": plan.opens_ticket,
+            "author": author,
+            "proof": authentication.proof,
+            "message_id": findings.message.message_id,
+            "date": comparable_date(findings.message.date),
+            "body_sha256": findings.message.body_sha256,
+            "story": {
                 "origin": findings.origin,
                 "quotes": findings.body.source,
                 "authentication": authentication,
@@ -234,7 +242,7 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
                 "decided_at": now,
                 "elapsed_ms": findings.elapsed_ms,
             },
-        )
+        },
     )
     if result.rowcount != 1:
         raise ClaimLostError(f"journal row {mail.id} is not ours any more")
@@ -385,7 +393,7 @@ def _envelope(row: Any) -> Envelope:
 def _load_many(tx: Connection, hashes: Collection[str]) -> dict[str, bytes]:
     if not hashes:
         return {}
-    found = tx.execute(sa.select(raw).where(raw.c.sha256.in_(hashes)))
+    found = tx.execute(_LOAD, {"hashes": list(hashes)})
     decompressor = zstandard.ZstdDecompressor()
     return {row.sha256: decompressor.decompress(row.content, max_output_size=row.size) for row in found}
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
 
 from gateway.model import EventFact, HeldFact, MessageIdFact, Person, State, TicketFacts
 from gateway.store.people import find_persons
@@ -17,6 +17,14 @@ MAX_NUMBER = 99_999_999
 """Tokens give a ticket number eight digits; what is larger came from a stranger's text."""
 
 _MAX_MERGES = 10  # a chain of merges that is longer is a mistake, or a circle
+
+_numbers: sa.BindParameter[int] = bindparam("numbers", expanding=True)
+_TICKETS = sa.select(tickets).where(tickets.c.number.in_(_numbers)).order_by(tickets.c.number)
+_TICKETS_LOCKED = _TICKETS.with_for_update()
+_EVENTS = sa.select(events).where(events.c.ticket.in_(_numbers)).order_by(events.c.ticket, events.c.number)
+_MESSAGE_IDS = sa.select(message_ids).where(message_ids.c.ticket.in_(_numbers)).order_by(message_ids.c.id)
+_HELD = sa.select(held).where(held.c.ticket.in_(_numbers)).order_by(held.c.event)
+_PARTICIPANTS = sa.select(participants).where(participants.c.ticket.in_(_numbers)).order_by(participants.c.position)
 
 
 def load_tickets(tx: Connection, numbers: Collection[int], lock: bool = False) -> dict[int, TicketFacts]:
@@ -30,8 +38,7 @@ def load_tickets(tx: Connection, numbers: Collection[int], lock: bool = False) -
     for _ in range(_MAX_MERGES):
         if not wanted:
             break
-        statement = sa.select(tickets).where(tickets.c.number.in_(wanted)).order_by(tickets.c.number)
-        found = tx.execute(statement.with_for_update() if lock else statement).all()
+        found = tx.execute(_TICKETS_LOCKED if lock else _TICKETS, {"numbers": list(wanted)}).all()
         rows.update((row.number, row) for row in found)
         wanted = {row.merged_into for row in found if row.merged_into and row.merged_into not in rows}
     return _load_whole(tx, rows) if rows else {}
@@ -67,22 +74,18 @@ def to_message_id(row: Any) -> MessageIdFact:
 
 
 def _load_whole(tx: Connection, rows: Mapping[int, Any]) -> dict[int, TicketFacts]:
-    numbers = list(rows)
+    asked = {"numbers": list(rows)}
     happened: dict[int, list[EventFact]] = defaultdict(list)
-    for row in tx.execute(
-        sa.select(events).where(events.c.ticket.in_(numbers)).order_by(events.c.ticket, events.c.number)
-    ):
+    for row in tx.execute(_EVENTS, asked):
         happened[row.ticket].append(_to_event(row))
     ids: dict[int, list[MessageIdFact]] = defaultdict(list)
-    for row in tx.execute(sa.select(message_ids).where(message_ids.c.ticket.in_(numbers)).order_by(message_ids.c.id)):
+    for row in tx.execute(_MESSAGE_IDS, asked):
         ids[row.ticket].append(to_message_id(row))
     waiting: dict[int, list[HeldFact]] = defaultdict(list)
-    for row in tx.execute(sa.select(held).where(held.c.ticket.in_(numbers)).order_by(held.c.event)):
+    for row in tx.execute(_HELD, asked):
         waiting[row.ticket].append(_to_held(row))
     taking_part: dict[int, list[int]] = defaultdict(list)
-    for row in tx.execute(
-        sa.select(participants).where(participants.c.ticket.in_(numbers)).order_by(participants.c.position)
-    ):
+    for row in tx.execute(_PARTICIPANTS, asked):
         taking_part[row.ticket].append(row.party)
     parties = {party for row in rows.values() for party in (row.owner, row.customer) if party}
     parties.update(party for several in taking_part.values() for party in several)

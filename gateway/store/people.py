@@ -7,12 +7,21 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
 
 from gateway.address import fold_address
 from gateway.model import Person
 from gateway.settings import Settings
-from gateway.store.schema import agent_settings, insert, persons
+from gateway.store.schema import agent_settings, insert_once, persons, upsert
+
+_asked_for = sa.or_(
+    persons.c.address.in_(bindparam("addresses", expanding=True)),
+    persons.c.party.in_(bindparam("parties", expanding=True)),
+)
+_FIND = sa.select(persons).where(_asked_for)
+_FIND_AND_AGENTS = sa.select(persons).where(sa.or_(_asked_for, persons.c.agent > ""))  # ">" can use the index, "!=" not
+_BY_ADDRESS = sa.select(persons).where(persons.c.address == bindparam("folded"))
+_MARK_KNOWN = sa.update(persons).where(persons.c.address == bindparam("folded"), persons.c.known.is_(False))
 
 
 def find_persons(
@@ -20,16 +29,11 @@ def find_persons(
 ) -> list[Person]:
     """Those with one of the addresses or numbers, and with ``agents`` everybody who is one; nobody is created."""
     folded = {fold_address(address) for address in addresses if address}
-    wanted: list[sa.ColumnElement[bool]] = []
-    if folded:
-        wanted.append(persons.c.address.in_(folded))
-    if parties:
-        wanted.append(persons.c.party.in_(parties))
-    if agents:
-        wanted.append(persons.c.agent != "")
-    if not wanted:
+    if not folded and not parties and not agents:
         return []
-    return [to_person(row) for row in tx.execute(sa.select(persons).where(sa.or_(*wanted)))]
+    # Never an empty IN: it becomes a subquery, and PostgreSQL then reads the whole table.
+    asked = {"addresses": list(folded) or [""], "parties": list(parties) or [0]}
+    return [to_person(row) for row in tx.execute(_FIND_AND_AGENTS if agents else _FIND, asked)]
 
 
 def ensure_person(tx: Connection, address: str, name: str = "", known: bool = False) -> Person:
@@ -39,7 +43,7 @@ def ensure_person(tx: Connection, address: str, name: str = "", known: bool = Fa
     if row is None:
         # Looked up first because a conflicting INSERT uses up a number on PostgreSQL, and tokens have seven digits.
         tx.execute(
-            insert(tx, persons).on_conflict_do_nothing(),
+            insert_once(tx, persons),
             {"address": folded, "name": name, "agent": "", "known": known},
         )
         row = _by_address(tx, folded)
@@ -87,11 +91,7 @@ def ensure_agents(tx: Connection, settings: Settings) -> dict[str, Person]:
 
 def mark_known(tx: Connection, address: str) -> None:
     """Proven mail of this person was filed: the name may be shown from now on (security.md 7.4)."""
-    tx.execute(
-        sa.update(persons)
-        .where(persons.c.address == fold_address(address), persons.c.known.is_(False))
-        .values(known=True)
-    )
+    tx.execute(_MARK_KNOWN, {"folded": fold_address(address), "known": True})
 
 
 def agent_choices(tx: Connection) -> dict[str, dict[str, str]]:
@@ -104,18 +104,14 @@ def agent_choices(tx: Connection) -> dict[str, dict[str, str]]:
 
 def set_agent_choice(tx: Connection, handle: str, name: str, value: str, now: datetime) -> None:
     """Set one of an agent's own settings; "" is a value too."""
-    statement = insert(tx, agent_settings)
     tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["handle", "name"],
-            set_={"value": statement.excluded.value, "at": statement.excluded.at},
-        ),
+        upsert(tx, agent_settings, "value", "at"),
         {"handle": handle, "name": name, "value": value, "at": now},
     )
 
 
 def _by_address(tx: Connection, folded: str) -> Any:
-    return tx.execute(sa.select(persons).where(persons.c.address == folded)).first()
+    return tx.execute(_BY_ADDRESS, {"folded": folded}).first()
 
 
 def to_person(row: Any) -> Person:

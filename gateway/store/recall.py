@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
 
 from gateway.address import fold_address
 from gateway.model import Clues, Facts, Findings, InboundMail, MessageIdFact, Proof
@@ -22,9 +22,71 @@ from gateway.store.schema import acknowledgements, journal, message_ids, replay_
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(hours=24)
 _SIBLING_WINDOW = timedelta(days=7)
-_MOST_TWINS = 50
-_DECIDED = (JournalState.APPLIED, JournalState.HELD)
 _EMPTY_BODY = hashlib.sha256(b"").hexdigest()
+
+
+_KNOWN_IDS = (
+    sa.select(message_ids)
+    .where(message_ids.c.message_id.in_(bindparam("ids", expanding=True)))
+    .order_by(message_ids.c.id.desc())
+)
+_TWINS = (
+    sa.select(
+        journal.c.id,
+        journal.c.state,
+        journal.c.recipient_key,
+        journal.c.received_at,
+        journal.c.ticket,
+        journal.c.event,
+        journal.c.proof,
+        journal.c.date,
+        journal.c.body_sha256,
+    )
+    .where(
+        journal.c.message_id == bindparam("its_id"),
+        journal.c.author == bindparam("its_author"),
+        journal.c.id != bindparam("own"),
+        journal.c.state.in_((JournalState.APPLIED, JournalState.HELD)),
+    )
+    .order_by(journal.c.id)
+    .limit(50)
+)
+_FIRST_USE = sa.select(sa.func.min(replay_keys.c.journal)).where(
+    replay_keys.c.key.in_(bindparam("keys", expanding=True)),
+    replay_keys.c.journal.not_in(bindparam("own", expanding=True)),
+)
+_SAME_BODY = (
+    sa.select(journal.c.ticket)
+    .where(
+        journal.c.body_sha256 == bindparam("its_body"),
+        journal.c.received_at > bindparam("since"),
+        journal.c.ticket.between(1, MAX_NUMBER),
+        journal.c.state == JournalState.APPLIED,
+        journal.c.id != bindparam("own"),
+    )
+    .order_by(journal.c.received_at)
+    .limit(1)
+)
+_RECENT_MAILS = (
+    sa.select(
+        journal.c.ticket,
+        sa.func.count().label("mails"),
+        sa.func.sum(sa.case((journal.c.opened, 1), else_=0)).label("opened"),
+    )
+    .where(
+        journal.c.author == bindparam("its_author"),
+        journal.c.received_at > bindparam("since"),
+        journal.c.ticket > 0,
+        journal.c.id != bindparam("own"),
+    )
+    .group_by(journal.c.ticket)
+)
+_RECENT_ACKNOWLEDGEMENTS = sa.select(
+    sa.select(sa.func.count())
+    .where(acknowledgements.c.address == bindparam("its_author"), acknowledgements.c.at > bindparam("a_day"))
+    .scalar_subquery(),
+    sa.select(sa.func.count()).where(acknowledgements.c.at > bindparam("an_hour")).scalar_subquery(),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +180,7 @@ def _known_ids(tx: Connection, clues: Clues, findings: Findings) -> dict[str, Me
     asked.discard("")
     if not asked:
         return {}
-    rows = tx.execute(
-        sa.select(message_ids).where(message_ids.c.message_id.in_(asked)).order_by(message_ids.c.id.desc())
-    )
-    return {row.message_id: to_message_id(row) for row in rows}
+    return {row.message_id: to_message_id(row) for row in tx.execute(_KNOWN_IDS, {"ids": list(asked)})}
 
 
 def _twins(
@@ -130,27 +189,7 @@ def _twins(
     message = findings.message
     if not address or not message.message_id:
         return _Twins()
-    rows = tx.execute(
-        sa.select(
-            journal.c.id,
-            journal.c.state,
-            journal.c.recipient_key,
-            journal.c.received_at,
-            journal.c.ticket,
-            journal.c.event,
-            journal.c.proof,
-            journal.c.date,
-            journal.c.body_sha256,
-        )
-        .where(
-            journal.c.message_id == message.message_id,
-            journal.c.author == address,
-            journal.c.id != mail.id,
-            journal.c.state.in_(_DECIDED),
-        )
-        .order_by(journal.c.id)
-        .limit(_MOST_TWINS)
-    ).all()
+    rows = tx.execute(_TWINS, {"its_id": message.message_id, "its_author": address, "own": mail.id}).all()
     copies = [row for row in rows if _is_copy(row, findings, now)]
     filed = next((row for row in copies if row.ticket and row.event), None)
     if not copies or not _is_sibling_address(mail, findings, settings, {row.recipient_key for row in rows}):
@@ -198,64 +237,25 @@ def _is_sibling_address(mail: InboundMail, findings: Findings, settings: Setting
 def _first_use(tx: Connection, signed: list[str], own: set[int]) -> int:
     if not signed:
         return 0
-    return (
-        tx.execute(
-            sa.select(sa.func.min(replay_keys.c.journal)).where(
-                replay_keys.c.key.in_(signed), replay_keys.c.journal.not_in(own)
-            )
-        ).scalar()
-        or 0
-    )
+    return tx.execute(_FIRST_USE, {"keys": signed, "own": list(own)}).scalar() or 0
 
 
 def _same_body_ticket(tx: Connection, body_sha256: str, own: int, now: datetime) -> int:
     if not body_sha256 or body_sha256 == _EMPTY_BODY:  # everybody's empty mail is the same
         return 0
-    return (
-        tx.execute(
-            sa.select(journal.c.ticket)
-            .where(
-                journal.c.body_sha256 == body_sha256,
-                journal.c.received_at > now - _DAY,
-                journal.c.ticket.between(1, MAX_NUMBER),
-                journal.c.state == JournalState.APPLIED,
-                journal.c.id != own,
-            )
-            .order_by(journal.c.received_at)
-            .limit(1)
-        ).scalar()
-        or 0
-    )
+    return tx.execute(_SAME_BODY, {"its_body": body_sha256, "since": now - _DAY, "own": own}).scalar() or 0
 
 
 def _recent_mails(tx: Connection, address: str, own: int, now: datetime) -> tuple[dict[int, int], int]:
     """The author's mails of the last hour by ticket, and how many of them opened one."""
     if not address:
         return {}, 0
-    rows = tx.execute(
-        sa.select(
-            journal.c.ticket,
-            sa.func.count().label("mails"),
-            sa.func.sum(sa.case((journal.c.opened, 1), else_=0)).label("opened"),
-        )
-        .where(
-            journal.c.author == address,
-            journal.c.received_at > now - _HOUR,
-            journal.c.ticket > 0,
-            journal.c.id != own,
-        )
-        .group_by(journal.c.ticket)
-    ).all()
+    rows = tx.execute(_RECENT_MAILS, {"its_author": address, "since": now - _HOUR, "own": own}).all()
     return {row.ticket: row.mails for row in rows}, sum(int(row.opened) for row in rows)
 
 
 def _recent_acknowledgements(tx: Connection, address: str, now: datetime) -> tuple[int, int]:
     """Sent to this address within 24 hours; sent to anybody within the hour."""
-    to_author = (
-        sa.select(sa.func.count())
-        .where(acknowledgements.c.address == address, acknowledgements.c.at > now - _DAY)
-        .scalar_subquery()
-    )
-    to_anybody = sa.select(sa.func.count()).where(acknowledgements.c.at > now - _HOUR).scalar_subquery()
-    row = tx.execute(sa.select(to_author, to_anybody)).one()
+    asked = {"its_author": address, "a_day": now - _DAY, "an_hour": now - _HOUR}
+    row = tx.execute(_RECENT_ACKNOWLEDGEMENTS, asked).one()
     return row[0], row[1]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.address import fold_address
 from gateway.model import Mailbox, Plan, State, TicketChange, TicketFacts
@@ -21,7 +23,7 @@ from gateway.store.schema import (
     counters,
     events,
     held,
-    insert,
+    insert_once,
     journal,
     message_ids,
     participants,
@@ -30,6 +32,17 @@ from gateway.store.schema import (
 )
 
 _ENDED = (State.CLOSED, State.SPAM)
+_STATE = sa.select(journal.c.state).where(journal.c.id == bindparam("row")).with_for_update()
+_NEW_TICKET = sa.insert(tickets)
+_NEW_EVENT = sa.insert(events)
+_ACKNOWLEDGED = sa.insert(acknowledgements)
+_CHANGE_TICKET = sa.update(tickets).where(tickets.c.number == bindparam("of_ticket"))
+_LAST_POSITION = sa.select(sa.func.coalesce(sa.func.max(participants.c.position), 0)).where(
+    participants.c.ticket == bindparam("of_ticket")
+)
+_RESOLVE = sa.update(held).where(
+    held.c.ticket == bindparam("of_ticket"), held.c.event == bindparam("of_event"), held.c.resolution == ""
+)
 
 
 def open_ticket(
@@ -63,19 +76,16 @@ def open_ticket(
 
 
 def _next_number(tx: Connection, first: int) -> int:
-    statement = insert(tx, counters)
+    return int(tx.execute(_count_up(tx.dialect.name), {"name": "ticket", "value": max(first, 1)}).scalar_one())
+
+
+@cache
+def _count_up(dialect: str) -> sa.Executable:
+    statement = postgresql.insert(counters) if dialect == "postgresql" else sqlite.insert(counters)
     following = counters.c.value + 1
-    return int(
-        tx.execute(
-            statement.on_conflict_do_update(
-                index_elements=["name"],
-                set_={
-                    "value": sa.case((following < statement.excluded.value, statement.excluded.value), else_=following)
-                },
-            ).returning(counters.c.value),
-            {"name": "ticket", "value": max(first, 1)},
-        ).scalar_one()
-    )
+    # An operator may raise first_number later: numbers continue from there.
+    value = sa.case((following < statement.excluded.value, statement.excluded.value), else_=following)
+    return statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}).returning(counters.c.value)
 
 
 def record(tx: Connection, mail_id: int | None, plan: Plan, ticket: TicketFacts | None, now: datetime) -> bool:
@@ -95,10 +105,10 @@ def record(tx: Connection, mail_id: int | None, plan: Plan, ticket: TicketFacts 
             _change_ticket(tx, number, plan, now)
         _insert_history(tx, number, mail_id or 0, plan, now)
     if plan.acknowledged:
-        tx.execute(sa.insert(acknowledgements), {"address": fold_address(plan.acknowledged), "at": now})
+        tx.execute(_ACKNOWLEDGED, {"address": fold_address(plan.acknowledged), "at": now})
     if plan.replay_keys and mail_id is not None:
         tx.execute(
-            insert(tx, replay_keys).on_conflict_do_nothing(),
+            insert_once(tx, replay_keys),
             [{"key": key, "journal": mail_id, "at": now} for key in plan.replay_keys],
         )
     for row_id, instruction in plan.releases:
@@ -107,7 +117,7 @@ def record(tx: Connection, mail_id: int | None, plan: Plan, ticket: TicketFacts 
 
 
 def _is_open(tx: Connection, mail_id: int) -> bool:
-    state = tx.execute(sa.select(journal.c.state).where(journal.c.id == mail_id).with_for_update()).scalar()
+    state = tx.execute(_STATE, {"row": mail_id}).scalar()
     return state in (journal_rows.JournalState.RECEIVED, journal_rows.JournalState.WAITING)
 
 
@@ -132,7 +142,7 @@ def _insert_ticket(tx: Connection, plan: Plan, ticket: TicketFacts, now: datetim
         "watchers": ticket.watchers,
     }
     values.update(_changed(plan, now))
-    tx.execute(sa.insert(tickets), values)
+    tx.execute(_NEW_TICKET, values)
     change = plan.change
     joining = [values["customer"]] if values["customer"] else []
     if change.customer is None:
@@ -145,7 +155,7 @@ def _change_ticket(tx: Connection, number: int, plan: Plan, now: datetime) -> No
     values = _changed(plan, now)
     if not plan.events and plan.change == TicketChange():
         return
-    tx.execute(sa.update(tickets).where(tickets.c.number == number).values(values))
+    tx.execute(_CHANGE_TICKET, {"of_ticket": number, **values})
     change = plan.change
     if change.remove_participants:
         tx.execute(
@@ -160,10 +170,9 @@ def _change_ticket(tx: Connection, number: int, plan: Plan, now: datetime) -> No
 def _join(tx: Connection, number: int, parties: Sequence[int]) -> None:
     if not parties:
         return
-    last = sa.select(sa.func.coalesce(sa.func.max(participants.c.position), 0)).where(participants.c.ticket == number)
-    first = tx.execute(last).scalar_one() + 1
+    first = tx.execute(_LAST_POSITION, {"of_ticket": number}).scalar_one() + 1
     tx.execute(
-        insert(tx, participants).on_conflict_do_nothing(),
+        insert_once(tx, participants),
         [{"ticket": number, "party": party, "position": first + n} for n, party in enumerate(parties)],
     )
 
@@ -215,7 +224,7 @@ def _insert_history(tx: Connection, number: int, mail_id: int, plan: Plan, now: 
             }
             for event in plan.events
         ]
-        tx.execute(sa.insert(events), rows)
+        tx.execute(_NEW_EVENT, rows)
     if plan.held:
         tx.execute(
             sa.insert(held),
@@ -239,14 +248,10 @@ def _insert_history(tx: Connection, number: int, mail_id: int, plan: Plan, now: 
         )
     for event, resolution in plan.resolved:
         # Only what is still open: a held text is decided once.
-        tx.execute(
-            sa.update(held)
-            .where(held.c.ticket == number, held.c.event == event, held.c.resolution == "")
-            .values(resolution=resolution)
-        )
+        tx.execute(_RESOLVE, {"of_ticket": number, "of_event": event, "resolution": resolution})
     if plan.message_ids:
         tx.execute(
-            insert(tx, message_ids).on_conflict_do_nothing(),
+            insert_once(tx, message_ids),
             [
                 {
                     "message_id": fact.message_id,

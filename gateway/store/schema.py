@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -435,6 +436,41 @@ timers = Table(
 )
 
 
+# ------------------------------------------------------------------ never check, then insert (libraries.md Q4)
+#
+# The statements are built once: SQLAlchemy needs longer to build one than SQLite to run it.
+
+
 def insert(tx: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that knows ON CONFLICT, in the connection's dialect: never check, then insert (libraries.md Q4)."""
-    return postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
+    """An INSERT that knows ON CONFLICT, in the connection's dialect."""
+    return _insert(tx.dialect.name, table)
+
+
+def insert_once(tx: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """INSERT … ON CONFLICT DO NOTHING."""
+    return _insert_once(tx.dialect.name, table)
+
+
+def upsert(tx: Connection, table: Table, *columns: str) -> sqlite.Insert | postgresql.Insert:
+    """INSERT, or give these columns their new values in the row that has the table's unique key already."""
+    return _upsert(tx.dialect.name, table, columns)
+
+
+@cache
+def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+@cache
+def _insert_once(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return _insert(dialect, table).on_conflict_do_nothing()
+
+
+@cache
+def _upsert(dialect: str, table: Table, columns: tuple[str, ...]) -> sqlite.Insert | postgresql.Insert:
+    statement = _insert(dialect, table)
+    unique = [c for c in table.constraints if isinstance(c, UniqueConstraint)]
+    return statement.on_conflict_do_update(
+        index_elements=list(unique[0].columns if unique else table.primary_key.columns),
+        set_={name: statement.excluded[name] for name in columns},
+    )

@@ -6,16 +6,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
 
 from gateway.model import Plan, Timer, TimerSet
-from gateway.store.schema import insert, timers
+from gateway.store.schema import timers, upsert
+
+_CLEAR = sa.delete(timers).where(
+    timers.c.ticket == bindparam("of_ticket"), timers.c.kind.in_(bindparam("kinds", expanding=True))
+)
 
 
 def record(tx: Connection, plan: Plan) -> None:
     """Clear what the plan clears on its ticket, then set what it sets."""
     if plan.ticket and plan.clear_timers:
-        clear(tx, plan.ticket, plan.clear_timers)
+        tx.execute(_CLEAR, {"of_ticket": plan.ticket, "kinds": list(plan.clear_timers)})
     set_timers(tx, plan.timers)
 
 
@@ -36,15 +40,7 @@ def set_timers(tx: Connection, wanted: Iterable[TimerSet]) -> None:
     }
     if not rows:
         return
-    statement = insert(tx, timers)
-    new = statement.excluded
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["kind", "ticket", "party"],
-            set_={"due_at": new.due_at, "claim_at": new.claim_at, "lease_owner": new.lease_owner, "data": new.data},
-        ),
-        list(rows.values()),
-    )
+    tx.execute(upsert(tx, timers, "due_at", "claim_at", "lease_owner", "data"), list(rows.values()))
 
 
 def clear(tx: Connection, ticket: int, kinds: Sequence[str] = (), party: int | None = None) -> int:
