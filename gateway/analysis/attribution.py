@@ -16,7 +16,10 @@ MAX_LINES = 4
 MAX_LENGTH = 320
 
 _ENDS = (":", "：", "wrote", "-", ">", "…", "écrit", ">:*", "wrote:*", "*")
-_BRACKETED = re.compile(r"[<(\[]\s*(?:mailto:[^<>\n]{0,80}<)?[^\s<>()\[\]@]{1,64}@[^\s<>()\[\]@]{1,100}\s*[>)\]]|&lt;\S{1,64}@\S{1,100}&gt;")
+_BRACKETED = re.compile(
+    r"[<(\[]\s*(?:mailto:[^<>\n]{0,80}<)?[^\s<>()\[\]@]{1,64}@[^\s<>()\[\]@]{1,100}\s*[>)\]]"
+    r"|&lt;\S{1,64}@\S{1,100}&gt;"
+)
 _CLOCK = r"(?:\d{1,2}[:.h]\d\d(?![\d.])|\d{1,2}時|下午|上午|오전|오후)"
 _DAY = re.compile(
     r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,4}[./-][^\W\d_]{3,10}\.?[./-]\d{2,4}|年\s?\d|년\s?\d|(?:19|20)\d\d\b"
@@ -29,7 +32,10 @@ _ARTICLE = re.compile(
     re.IGNORECASE,
 )
 _DASHES = re.compile(r"^[-\s*>_]{2,}|[-\s*_]{2,}$")
-_SAID_AFTER = re.compile(r"^[\s,]*(?:the following|following|le message suivant|következőt?|följande|dit|:)?[\s:：*_-]*$", re.IGNORECASE)
+_FINAL_ONLY = ("said", "says", "sent", "writes", "scrive", "pisze", "пишет")  # verbs that never stand before the name
+_SAID_AFTER = re.compile(
+    r"^[\s,]*(?:the following|following|le message suivant|következőt?|följande|dit|:)?[\s:：*_-]*$", re.IGNORECASE
+)
 
 
 def find_attribution(lines: Sequence[str], end: int, quoted_below: bool) -> tuple[int, str] | None:
@@ -82,9 +88,7 @@ def _judge(text: str) -> str:
     if not text:
         return ""
     colon = text[-1] in ":："
-    verb = None
-    for verb in WROTE.finditer(text):
-        pass
+    verb = next(reversed(list(WROTE.finditer(text))), None)
     address = _BRACKETED.search(text) or (verb and ADDRESS.search(text))
     day = _DAY.search(text)
     if verb:
@@ -101,7 +105,7 @@ def _judge(text: str) -> str:
 def _judge_verb(text: str, verb: re.Match[str], address: bool, day: re.Match[str] | None, colon: bool) -> str:
     after, before = text[verb.end() :], text[: verb.start()]
     final = _SAID_AFTER.match(after) is not None
-    if not colon and not final and not _BRACKETED.search(after[-110:]):
+    if not final and (not colon or verb[0].casefold() in _FINAL_ONLY):
         return ""
     if final:
         if day and (address or (_opens_with_date(text, day) and _names_somebody(before, day))):

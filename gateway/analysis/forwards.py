@@ -12,14 +12,10 @@ from collections.abc import Sequence
 from gateway.analysis.attribution import find_attribution
 from gateway.analysis.header_block import ADDRESS, HeaderBlock, read_block, read_field, read_separator
 from gateway.analysis.history import Lines
+from gateway.analysis.mail_words import REPLY_PREFIX
 from gateway.model import Attachment, Body, Forwarded, Mailbox, Message
 
 _MAX_LINES = 4000
-_REPLY = re.compile(
-    r"\s*(?:\[[^\]]{1,40}\]\s*)?(?:re|aw|sv|antw|antwort|odp|ynt|yan|res|r|vá|ref|atb|bls|σχετ|απ|回复|回覆|答复|답장|返信|ответ|відп)"
-    r"\s*(?:\[\d+\]|\(\d+\)|\^\d+)?\s*[:：]",
-    re.IGNORECASE,
-)
 _MAILTO = re.compile(r"[<\[]\s*mailto:\s*([^<>\[\]\s]{1,254})\s*[>\]]", re.IGNORECASE)
 _BEHALF = re.compile(r"\s(?:on behalf of|im auftrag von|de la part de|en nombre de|em nome de|per conto di|namens)\s", re.IGNORECASE)
 _ANGLE = re.compile(r"[<(\[]\s*([^\s<>()\[\]]{1,254})\s*[>)\]]")
@@ -52,8 +48,8 @@ def _read_attached(parts: Sequence[Attachment]) -> Forwarded | None:
 
 
 def _read_inline(message: Message) -> Forwarded | None:
-    lines = Lines(message.text.split("\n")[:_MAX_LINES], frozenset())
-    answers = _REPLY.match(message.subject) is not None
+    lines = Lines(message.text.split("\n")[:_MAX_LINES])
+    answers = REPLY_PREFIX.match(message.subject) is not None
     for at in range(len(lines)):
         text = lines.bare[at].strip()
         if not text or at in lines.fenced:

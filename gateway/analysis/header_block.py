@@ -18,6 +18,7 @@ _DATE = re.compile(
     r"|\d年|\d일|=E2=80=8E"
 )
 ADDRESS = re.compile(r"[\w.+=%&'*/~-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})*")
+_FLAT_LABEL = re.compile(r"(?:^|(?<=\s))(\*{0,2}[^\W\d_][\w-]{0,14}) ?\*{0,2}:(?=\s)")
 _RAW = re.compile(r"[!-9;-~]{2,60}:")
 _DECORATION = "-_=*~—–─━<>#|+ \t\xa0"
 _MAX_BLOCK_LINES = 40
@@ -57,6 +58,9 @@ def is_date(value: str) -> bool:
 
 def read_block(lines: Sequence[str], start: int) -> HeaderBlock | None:
     """The header block whose first field is in ``lines[start]``; quote marks must be off. None when it is none."""
+    flat = _read_flat(lines[start])
+    if flat is not None:
+        return HeaderBlock(start, start + 1, flat, True)
     fields: dict[str, str] = {}
     at, limit, last = start, min(len(lines), start + _MAX_BLOCK_LINES), ""
     while at < limit:
@@ -85,6 +89,21 @@ def read_block(lines: Sequence[str], start: int) -> HeaderBlock | None:
     return HeaderBlock(start, at, fields, _is_certain(fields))
 
 
+def _read_flat(line: str) -> dict[str, str] | None:
+    """"From: Bob <b@x> Sent: Monday 3 May 2021 10:00 To: Ann Subject: Hi": a header whose line breaks were lost."""
+    if len(line) > 600 or line.count(":") < 2:
+        return None
+    fields: dict[str, str] = {}
+    spans = [found for found in _FLAT_LABEL.finditer(line) if found[1].strip("* ").casefold() in LABELS]
+    if len(spans) < 2 or spans[0].start() > 2:
+        return None
+    for number, found in enumerate(spans):
+        end = spans[number + 1].start() if number + 1 < len(spans) else len(line)
+        fields.setdefault(LABELS[found[1].strip("* ").casefold()], line[found.end() : end].strip(" *"))
+    sure = "from" in fields and is_date(fields.get("date", "")) and ADDRESS.search(fields["from"]) is not None
+    return fields if sure else None
+
+
 def _continues(lines: Sequence[str], at: int, limit: int, fields: dict[str, str], last: str) -> int:
     """How many lines from ``at`` belong to the block although no field begins there; 0 when the block is over."""
     line = lines[at]
@@ -111,7 +130,7 @@ def _continues(lines: Sequence[str], at: int, limit: int, fields: dict[str, str]
 
 
 def _is_raw(line: str) -> bool:
-    found = _RAW.match(line)
+    found = _RAW.match(line.lstrip(" \t*_|"))
     if not found:
         return False
     name = found[0][:-1].lower()

@@ -8,7 +8,7 @@ quote marks; whether it is history or part of an answer depends on what stands a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 from gateway.analysis.attribution import find_attribution
@@ -17,8 +17,9 @@ from gateway.analysis.header_block import HeaderBlock, read_block, read_field, r
 MAX_LINE = 2000
 
 _MARKS = re.compile(r"(?:[ \t]{0,3}>)+ ?")
-_SUPERCITE = re.compile(r"[ \t]?[A-Za-z]{1,10}> ?")
-_PIPE = re.compile(r"[ \t]?\|(?: |$)")
+_OTHER_MARKS = re.compile(r"[ \t]{0,3}([|)#:%}&!\]]|[A-Za-z]{1,10}>)(?= |$|[>|])")
+_PIPED = re.compile(r"[ \t]{0,3}\|(?: |$)")
+_END_MARK = re.compile(r"-{2,} ?end (?:of )?(?:forwarded|original|included|quoted) (?:message|mail|text)", re.IGNORECASE)
 _BROKEN_TAIL = re.compile(r">\s*(?:[^\W\d_]{2,12}(?:\s[^\W\d_]{2,12})?)?\s*[:：]\s*$|>\s*(?:wrote|écrit)$")
 _STATUS = re.compile(
     r"#\d{1,9} (?:new|yours|open|waiting|snoozed|closed|taken|held|not sent|not delivered|undelivered|internal note|"
@@ -52,13 +53,14 @@ class History:
 class Lines:
     """The lines of a text with their quote marks taken off, and what the reader must know about each."""
 
-    def __init__(self, lines: Sequence[str], marked: frozenset[int]) -> None:
+    def __init__(self, lines: Sequence[str], marked: Set[int] = frozenset(), soft: Set[int] = frozenset()) -> None:
         self.bare: list[str] = []
         self.quoted: list[bool] = []
-        self.marked = marked
+        self.marked = marked  # quotes by the DOM
+        self.soft = soft  # blockquotes: quotes when an attribution stands above or opens them
         opened = 0  # how many lines an open "<" may still reach
         for number, line in enumerate(lines):
-            mark = _MARKS.match(line) if line[:4].lstrip(" \t")[:1] == ">" else None
+            mark = _MARKS.match(line) if ">" in line[:4] else None
             if mark and (line.startswith(">From ") or (opened > 0 and _BROKEN_TAIL.match(line.strip()))):
                 mark = None
             bare = line[mark.end() :] if mark else line
@@ -102,11 +104,20 @@ class Lines:
 
 
 def find_history(
-    lines: Lines, known_cut: int, is_notice: Callable[[str], bool], confirm: Callable[[int], bool] | None = None
+    lines: Lines,
+    known_cut: int,
+    is_notice: Callable[[str], bool],
+    confirm: Callable[[int], bool] | None = None,
+    answers: bool = False,
 ) -> History:
-    """Cut and blocks of a text. ``known_cut``: from there on the text repeats known text (len when it does not)."""
+    """Cut and blocks of a text.
+
+    ``known_cut``: from there on the text repeats known text (len when it does not). ``is_notice``: is a line one of our
+    status lines. ``confirm``: a second opinion on a weak boundary. ``answers``: the subject says that the mail answers.
+    """
     history = History(len(lines), "none")
-    _find_cut(lines, history, is_notice)
+    _mark_pipes(lines)
+    _find_cut(lines, history, is_notice, answers)
     if history.cut == len(lines) and history.weak >= 0 and confirm is not None and confirm(history.weak):
         history.cut, history.rule = history.weak, "agreed"
     if known_cut < history.cut:
@@ -115,7 +126,7 @@ def find_history(
     return history
 
 
-def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool]) -> None:
+def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool], answers: bool) -> None:
     written = False  # a line with words above
     at = 0
     while at < len(lines):
@@ -131,6 +142,8 @@ def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool]) 
         rule, start, end = _boundary(lines, at, text, history)
         if rule:
             below = end if end < len(lines) and not lines.blank(end) else lines.following[min(end, len(lines) - 1)]
+            if start in lines.soft:
+                below = start
             if below < len(lines) and _is_quoted(lines, below):
                 # Quote marks below say themselves how far the history goes.
                 history.introductions.update(range(start, max(end, at + 1)))
@@ -138,16 +151,35 @@ def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool]) 
                 history.rule = rule if history.rule == "none" else history.rule
                 written, at = True, max(end, at + 1)
                 continue
-            if rule == "attribution" and not any(text.strip() for text in lines.bare[:start]):
-                # All of the mail would be history. Somebody who answers below a quote without marks writes this too.
+            if (rule == "attribution" or answers) and not any(text.strip() for text in lines.bare[:start]):
+                # All of the mail would be history. Somebody who answers below a quote without marks writes this too;
+                # a header at the top of a mail that does not answer is a forward, and all of it is the original.
+                if rule != "attribution" and read_block(lines.bare, below if end <= at + 1 else at) is not None:
+                    found = read_block(lines.bare, below if end <= at + 1 else at)
+                    end = max(end, found.end) if found else end
                 history.introductions.update(range(start, end))
                 history.rule = rule
                 written, at = True, end
+                continue
+            closed = _end_mark(lines, end) if rule in ("separator", "header") and text[0] == "-" else -1
+            if closed >= 0:
+                history.introductions.update(range(start, closed + 1))
+                history.rule = rule
+                written, at = True, closed + 1
                 continue
             history.cut, history.rule = start, rule
             return
         written = True
         at += 1
+
+
+def _end_mark(lines: Lines, at: int) -> int:
+    """The line "----- End forwarded message -----" that mutt and Gnus write below what they quote; -1 when none."""
+    for number in range(at, len(lines)):
+        line = lines.bare[number]
+        if line.startswith("--") and _END_MARK.match(line):
+            return number
+    return -1
 
 
 def _with_attribution(lines: Lines, at: int) -> int:
@@ -179,7 +211,8 @@ def _boundary(lines: Lines, at: int, text: str, history: History) -> tuple[str, 
             free = _stands_free(lines, block)
             if block.certain and free:
                 return "header", at, block.end
-            if free and history.weak < 0 and len(block.fields) >= 2:
+            told = "from" in block.fields and ("date" in block.fields or "to" in block.fields)
+            if free and told and history.weak < 0:
                 history.weak = at
     quoted_below = below < len(lines) and _is_quoted(lines, below)
     found = find_attribution(lines.bare, at, quoted_below)
@@ -201,26 +234,58 @@ def _stands_free(lines: Lines, block: HeaderBlock) -> bool:
         above -= 1
     if above >= 0 and lines.bare[above].rstrip().endswith((":", "：")):
         return False
-    return len(block.fields) >= 4 or block.end >= len(lines) or lines.blank(block.end)
+    return len(block.fields) >= 4 or block.end == block.start + 1 or block.end >= len(lines) or lines.blank(block.end)
 
 
 def _is_quoted(lines: Lines, at: int) -> bool:
-    if lines.quoted[at]:
-        return True
-    return _cite_pattern(lines.bare[at]) is not None
+    return lines.quoted[at] or at in lines.soft or _other_mark(lines, at) != ""
 
 
-def _cite_pattern(line: str) -> re.Pattern[str] | None:
-    return next((pattern for pattern in (_SUPERCITE, _PIPE) if pattern.match(line)), None)
+def _other_mark(lines: Lines, at: int) -> str:
+    """What stands in front of the lines from ``at`` on instead of ">": "|", ")", "Bob>"; "" when nothing does."""
+    mark = _OTHER_MARKS.match(lines.bare[at])
+    below = lines.following[at]
+    if mark is None or (mark[1][-1] != ">" and below < len(lines) and not _has_mark(lines.bare[below], mark[1])):
+        return ""
+    return mark[1]
+
+
+def _has_mark(line: str, mark: str) -> bool:
+    return line.lstrip(" \t").startswith(mark)
 
 
 def _quote_run(lines: Lines, at: int) -> None:
     """Below an attribution "|" and "Bob>" are quote marks too."""
-    pattern = None if lines.quoted[at] else _cite_pattern(lines.bare[at])
-    while pattern is not None and at < len(lines) and (lines.blank(at) or pattern.match(lines.bare[at])):
+    if at in lines.soft:
+        while at < len(lines) and (at in lines.soft or (lines.blank(at) and at + 1 in lines.soft)):
+            lines.quoted[at] = True
+            at += 1
+        return
+    mark = "" if lines.quoted[at] else _other_mark(lines, at)
+    while mark and at < len(lines) and (lines.blank(at) or _has_mark(lines.bare[at], mark)):
         if not lines.blank(at):
             lines.quoted[at] = True
         at += 1
+
+
+def _mark_pipes(lines: Lines) -> None:
+    """"| On … Bob wrote:" or "| From: Bob" above further "|" lines: quote marks; a table or a tree is none."""
+    at = 0
+    while at < len(lines):
+        if not lines.bare[at].lstrip(" \t").startswith("|"):
+            at += 1
+            continue
+        end = at
+        while end < len(lines) and _PIPED.match(lines.bare[end]) and not lines.bare[end].rstrip().endswith(" |"):
+            end += 1
+        if end - at >= 2:
+            words = [lines.bare[number].lstrip(" \t|") for number in range(at, min(end, at + 4))]
+            field = read_field(words[0])
+            if (field is not None and field[0] in ("from", "date")) or any(
+                find_attribution(words, number, True) for number in range(len(words))
+            ):
+                lines.quoted[at:end] = [True] * (end - at)
+        at = max(end, at + 1)
 
 
 def _find_blocks(lines: Lines, history: History) -> list[Block]:

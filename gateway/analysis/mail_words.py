@@ -129,3 +129,10 @@ _VERBS_CJK = (
 
 WROTE = re.compile(rf"(?<!\w)(?:{_VERBS})(?!\w)|{_VERBS_CJK}", re.IGNORECASE | re.VERBOSE)
 """The verb of an attribution line."""
+
+REPLY_PREFIX = re.compile(
+    r"\s*(?:\[[^\]]{1,40}\]\s*)?(?:re|aw|sv|antw|antwort|odp|ynt|yan|res|r|vá|ref|atb|bls|σχετ|απ|回复|回覆|答复|답장|返信|ответ|відп)"
+    r"\s*(?:\[\d+\]|\(\d+\)|\^\d+)?\s*[:：]",
+    re.IGNORECASE,
+)
+"""The subject of a mail that answers."""

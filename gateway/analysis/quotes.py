@@ -7,11 +7,13 @@ not proven to be history stays ``new``. The cost is linear in the text; lines ov
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from gateway.analysis.history import Block, History, Lines, find_history
 from gateway.analysis.html_quotes import find_marks
 from gateway.analysis.known_text import KnownText
+from gateway.analysis.mail_words import REPLY_PREFIX
 from gateway.analysis.sign_off import find_sign_off
 from gateway.analysis.talon_voice import ask_talon
 from gateway.model import Body, Mailbox, Message
@@ -19,6 +21,10 @@ from gateway.model import Body, Mailbox, Message
 MAX_TEXT = 256 * 1024
 
 _NEW, _QUOTED, _SIGNATURE = 0, 1, 2
+
+_SHARED = re.compile(
+    r"(?P<own>.*[^\s>-]) ?(?P<intro>(?:-{2,3} ?| )On (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6},? .{6,160} wrote:\s*)"
+)
 
 
 def split_body(message: Message, known: Sequence[str] = ()) -> Body:
@@ -28,16 +34,21 @@ def split_body(message: Message, known: Sequence[str] = ()) -> Body:
     marks. ``Body.source`` names the rule that found the boundary.
     """
     html = message.text_source == "html"
-    lines = message.text.split("\n")
+    lines = _separate(message.text.split("\n"))
     examined = lines[: _examined(lines)]
     marks = find_marks(message.html, examined) if html and message.html else None
-    reader = Lines(examined, marks.quoted if marks else frozenset())
+    reader = Lines(examined, marks.quoted, marks.soft) if marks else Lines(examined)
     memory = KnownText(known)
+    repeated = memory.find_repetition(reader.bare)
     history = find_history(
-        reader, memory.find_repetition(reader.bare), memory.is_line, lambda at: ask_talon(examined, at)
+        reader,
+        repeated,
+        memory.is_line,
+        lambda at: ask_talon(examined, at),
+        answers=REPLY_PREFIX.match(message.subject) is not None,
     )
-    if marks and marks.rule and history.rule in ("none", "attribution"):
-        history.rule = marks.rule
+    if marks and 0 <= marks.rest < history.cut and any(text.strip() for text in reader.bare[: marks.rest]):
+        history.cut, history.rule = marks.rest, "tg element" if marks.ours else "html"
     kinds = [_NEW] * len(lines)
     for at in range(history.cut, len(lines)):
         if history.rule != "none" or at < len(examined):
@@ -63,6 +74,16 @@ def split_body(message: Message, known: Sequence[str] = ()) -> Body:
         source=source,
         command_text=command_text,
     )
+
+
+def _separate(lines: list[str]) -> list[str]:
+    """Some phones glue the attribution to the last word of the answer; then one line becomes two."""
+    for at in range(len(lines) - 2, -1, -1):
+        if lines[at + 1][:1] == ">" and "wrote:" in lines[at][-9:] and len(lines[at]) <= 300:
+            shared = _SHARED.fullmatch(lines[at])
+            if shared:
+                lines[at : at + 1] = [shared["own"], shared["intro"]]
+    return lines
 
 
 def _examined(lines: Sequence[str]) -> int:

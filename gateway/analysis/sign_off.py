@@ -73,12 +73,12 @@ _MY_PLACE = re.compile(
     r"(?:my|a|an|the)\s(?:\S{1,16}\s){0,3}?(?:[A-Z]|\S*\d|(?i:i(?:phone|pad|pod)|(?:smart|cell|mobile)?(?:phone|device|handset)"
     r"|cell|mobile|tablet|handheld|blackberry|android|computer|laptop|pc|mac)\b)",
 )
-_DISCLAIMER = re.compile(
-    r"confidential|privileged|intended (?:only|solely|recipient|for)|(?:notify|inform) the sender|disclaimer|"
-    r"unauthori[sz]ed|(?:delete|destroy) (?:it|this|the)|virus|vertraulich|irrtümlich|unbefugt|bestimmungsgemäß|"
-    r"confidentiel|destinataire|confidencial|destinatario|riservat|destinatari|vertrouwelijk|geadresseerde|"
-    r"fortrolig|konfidentiell|luottamuksell|poufn|конфиденциальн|důvěrn|environment before printing|print this e-?mail",
-    re.IGNORECASE,
+_DISCLAIMER = tuple(
+    """confidential|privileged|intended only|intended solely|intended recipient|intended for|notify the sender
+    inform the sender|disclaimer|unauthorized|unauthorised|delete it|delete this|destroy this|destroy the|virus|vertraulich
+    irrtümlich|unbefugt|bestimmungsgemäß|confidentiel|destinataire|confidencial|destinatario|riservat|destinatari
+    vertrouwelijk|geadresseerde|fortrolig|konfidentiell|luottamuksell|poufn|конфиденциальн|důvěrn|before printing
+    print this e-mail|print this email|in error|may contain""".replace("\n    ", "|").split("|")
 )
 _STOP = frozenset(
     """yes no ok okay done thanks thank please hello hi hey dear monday tuesday wednesday thursday friday saturday sunday
@@ -166,11 +166,15 @@ def _drop_footers(lines: Sequence[str], end: int) -> int:
         while start > 0 and lines[start - 1].strip() and end - start < 12:
             start -= 1
         text = " ".join(lines[start:end])
-        if len(text) > 90 and len({found.lower() for found in _DISCLAIMER.findall(text[:3000])}) >= 3 and start > 0:
+        if len(text) > 90 and start > 0 and _is_disclaimer(text[:3000].casefold()):
             end = start
             continue
         return end
     return end
+
+
+def _is_disclaimer(text: str) -> bool:
+    return sum(word in text for word in _DISCLAIMER) >= 3
 
 
 def _drop_ornaments(lines: Sequence[str], end: int) -> int:
@@ -214,7 +218,13 @@ def _is_names(below: Sequence[str]) -> bool:
         return False
     if len(below[0].split()) > 5 or below[0][-1] in "?!:":
         return False
-    return all(len(text.split()) <= 8 or _CONTACT.search(text) or _PHONE.search(text) for text in below)
+    return all(_is_label(text) or _CONTACT.search(text) or _PHONE.search(text) for text in below)
+
+
+def _is_label(text: str) -> bool:
+    """A name, a title, a company: few words, and most of many begin with a capital."""
+    words = text.split()
+    return len(words) <= 4 or (len(words) <= 9 and 2 * sum(word[:1].isupper() for word in words) >= len(words))
 
 
 def _is_contact(below: Sequence[str]) -> bool:
