@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from gateway.errors import TemporaryError
 from gateway.store.database import BATCH, Database, SchemaError, UnsafeStorageError
 from gateway.store.schema import REVISION, counters, metadata
 from tests.support.databases import start_postgresql
+from tests.support.real import need, refuse
 
 
 def _count(tx: sa.Connection) -> int:
@@ -226,3 +229,37 @@ async def test_a_server_that_went_away_is_temporary_trouble() -> None:
     with pytest.raises(TemporaryError):
         await database.write(_add("m"))
     database.close()
+
+
+_WRITE_TWICE = """
+import asyncio, sys
+from gateway.errors import TemporaryError
+from gateway.store import journal
+from gateway.store.database import Database
+from tests.store.values import RAW, envelope
+
+async def main():
+    database = Database(sys.argv[1])
+    for _ in range(2):
+        try:
+            await database.write(lambda tx: journal.append(tx, envelope(), RAW))
+        except TemporaryError as error:
+            print(type(error).__name__, bool(database.broken), error.reply.code)
+        else:
+            print("committed")
+asyncio.run(main())
+"""
+
+
+def test_after_a_failed_fsync_nothing_is_written_any_more(sqlite_database: Database, tmp_path: Path) -> None:
+    strace = need("strace")["strace"]
+    trace = tmp_path / "trace"
+    inject = ["-f", "-o", str(trace), "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"]
+    url = f"sqlite:{sqlite_database.sqlite_file}"
+    run = subprocess.run(
+        [strace, *inject, sys.executable, "-c", _WRITE_TWICE, url], capture_output=True, text=True, timeout=100
+    )
+    if "PTRACE" in run.stderr or "ptrace" in run.stderr:
+        refuse("strace may not trace here")
+    assert run.stdout.splitlines() == ["TemporaryError True 451"] * 2, run.stderr
+    assert trace.read_text().count("INJECTED") == 1  # a second fsync would succeed and prove nothing
