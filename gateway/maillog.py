@@ -30,6 +30,7 @@ _JOURNAL = Path("/run/systemd/journal/socket")
 _LIBRARIES = ("mail.log", "mail.debug", "aioimaplib", "aioimaplib.aioimaplib", "aiosmtplib", "apscheduler", "dkimpy")
 # aiosmtpd logs commands at INFO and content at DEBUG, aioimaplib whole messages at DEBUG, whatever our own level is.
 _QUEUED = 10_000
+_PATIENCE = 5.0
 _VALUE = 300
 _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 _TOKEN_MAC = re.compile(r"([a-z][a-z2-7]-\d{1,8}-\d{1,5}-\d{1,7}-)[a-z0-9]+", re.IGNORECASE)
@@ -38,7 +39,7 @@ _ACTION_MAC = re.compile(r"(\b\d{1,8}\.\d{1,5} )[a-z2-7]{17}\b", re.IGNORECASE)
 
 _log = logging.getLogger("ticketgate")
 _addresses = "full"
-_listener: logging.handlers.QueueListener | None = None
+_listener: _Writer | None = None
 
 
 # ------------------------------------------------------------------ setting up
@@ -62,7 +63,7 @@ def configure(log: Log, stream: TextIO | None = None, journal: Path = _JOURNAL) 
         target.setFormatter(_Json() if log.format == "json" else _KeyValue(priority=plain))
     stop()
     waiting: queue.Queue[logging.LogRecord] = queue.Queue(_QUEUED)
-    _listener = logging.handlers.QueueListener(waiting, target)
+    _listener = _Writer(waiting, target)
     _log.handlers = [_Enqueue(waiting)]
     _log.propagate = False
     _log.setLevel(log.level.upper() if log.level.lower() in ("debug", "info", "warning", "error") else logging.INFO)
@@ -91,6 +92,19 @@ def _under_systemd(stream: TextIO) -> bool:
     except (OSError, ValueError):
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+class _Writer(logging.handlers.QueueListener):
+    """The thread that writes. Ending waits a little for a log that is full, and not for ever for one that is stuck."""
+
+    def stop(self) -> None:
+        try:
+            self.queue.put(None, timeout=_PATIENCE)  # type: ignore[attr-defined]  # None is the listener's own mark for the end
+        except queue.Full:
+            return
+        if self._thread is not None:
+            self._thread.join(_PATIENCE)
+            self._thread = None
 
 
 class _Enqueue(logging.handlers.QueueHandler):
