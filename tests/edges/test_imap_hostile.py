@@ -189,6 +189,34 @@ async def test_the_connection_is_replaced_and_every_mail_stored_once(pattern: st
         assert len(server.peers) >= 2
 
 
+async def bye_without_closing(peer: Peer, tag: str, command: str) -> None:
+    await peer.send("* BYE timeout\r\n")
+    await peer.hang()
+
+
+async def closed_while_idling(peer: Peer, tag: str, command: str) -> None:
+    await peer.send("+ idling\r\n")
+    peer.close()
+
+
+@pytest.mark.parametrize("pattern", ["LOGIN", "SELECT", LIST, BODY, "IDLE"])
+@pytest.mark.parametrize(
+    "trick",
+    [closed, closed_while_idling, half_a_literal_then_reset, bye_without_closing, wrong_tag],
+    ids=lambda trick: trick.__name__,
+)
+async def test_an_end_is_noticed_when_it_comes_and_not_by_a_timeout(pattern: str, trick: Trick) -> None:
+    """aioimaplib leaves the command waiting (L12); with this much patience that would last an hour."""
+    async with ScriptedServer(three_mails()) as server:
+        server.trick(pattern, trick)
+        desk = Desk()
+        mailbox = mailbox_of(server, poll_interval=settings.Duration(minutes=4))
+        async with desk.reading(mailbox, patience=3600.0):
+            await desk.until(lambda: len(desk.mails) == 3 and not server.tricks[0][1])
+            server.deliver(4, make_mail(4))
+            await desk.until(lambda: len(desk.mails) == 4)
+
+
 # ------------------------------------------------------------------ strange, but allowed
 
 
