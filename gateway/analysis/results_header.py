@@ -52,6 +52,8 @@ def read_results(value: str) -> ReadResults:
         if not words or "=" not in words[0]:
             continue
         method, _, result = words[0].partition("=")
+        if not method:
+            continue
         properties: dict[str, str] = {}
         for word in words[1:]:
             name, equals, text = word.partition("=")
