@@ -25,7 +25,8 @@ from gateway.address import fold_address
 from gateway.errors import TemporaryError
 from gateway.model import Envelope, Findings, ImapPosition, InboundMail, Instruction, Plan, Proof
 from gateway.store import people
-from gateway.store.schema import EPOCH, imap_positions, insert_once, journal, raw
+from gateway.store.columns import EPOCH
+from gateway.store.schema import imap_positions, insert_once, journal, raw
 
 
 class JournalState(StrEnum):

@@ -104,6 +104,7 @@ def record(tx: Connection, mail_id: int | None, plan: Plan, ticket: TicketFacts 
         else:
             _change_ticket(tx, number, plan, now)
         _insert_history(tx, number, mail_id or 0, plan, now)
+        _record_held(tx, number, mail_id or 0, plan)
     if plan.acknowledged:
         tx.execute(_ACKNOWLEDGED, {"address": fold_address(plan.acknowledged), "at": now})
     if plan.replay_keys and mail_id is not None:
@@ -225,6 +226,24 @@ def _insert_history(tx: Connection, number: int, mail_id: int, plan: Plan, now: 
             for event in plan.events
         ]
         tx.execute(_NEW_EVENT, rows)
+    if plan.message_ids:
+        tx.execute(
+            insert_once(tx, message_ids),
+            [
+                {
+                    "message_id": fact.message_id,
+                    "ticket": fact.ticket or number,
+                    "event": fact.event,
+                    "party": fact.party,
+                    "public": fact.public,
+                    "at": fact.at or now,
+                }
+                for fact in plan.message_ids
+            ],
+        )
+
+
+def _record_held(tx: Connection, number: int, mail_id: int, plan: Plan) -> None:
     if plan.held:
         tx.execute(
             sa.insert(held),
@@ -249,18 +268,3 @@ def _insert_history(tx: Connection, number: int, mail_id: int, plan: Plan, now: 
     for event, resolution in plan.resolved:
         # Only what is still open: a held text is decided once.
         tx.execute(_RESOLVE, {"of_ticket": number, "of_event": event, "resolution": resolution})
-    if plan.message_ids:
-        tx.execute(
-            insert_once(tx, message_ids),
-            [
-                {
-                    "message_id": fact.message_id,
-                    "ticket": fact.ticket or number,
-                    "event": fact.event,
-                    "party": fact.party,
-                    "public": fact.public,
-                    "at": fact.at or now,
-                }
-                for fact in plan.message_ids
-            ],
-        )
