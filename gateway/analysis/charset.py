@@ -119,7 +119,8 @@ def detect(data: bytes, html: bool = False) -> str:
     """
     if data.startswith(codecs.BOM_UTF8):
         return "utf-8"
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    # Two bytes alone are no proof: Western text in UTF-16 has a NUL in every second place.
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and data[:400].count(0) * 4 >= len(data[:400]):
         return "utf-16le" if data.startswith(codecs.BOM_UTF16_LE) else "utf-16be"
     if _ESCAPES.search(data[:_SAMPLE]):
         return "iso-2022-jp"
@@ -133,6 +134,8 @@ def detect(data: bytes, html: bool = False) -> str:
         sample = data[:_SAMPLE]
         guess = cchardet.detect(sample)
         name, sure = guess.get("encoding"), guess.get("confidence") or 0.0
+        if name and name.startswith("UTF-"):  # a byte order mark in front of something else
+            name = None
         if name and sure >= _SURE and find_codec(name) and _fits(sample, name) and not _looks_latin(sample, name):
             return str(name)
     return "windows-1252"

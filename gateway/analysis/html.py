@@ -257,6 +257,15 @@ class _Writer:
     def block(self, gap: int) -> None:
         self.gap = max(self.gap, gap)
 
+    def begin_quote(self) -> None:
+        """One level deeper; the empty line before it belongs to the level outside."""
+        if self.line:
+            self.feed()
+        if self.lines and self.lines[-1].strip("> "):
+            self.lines.append(self.prefix.rstrip())
+        self.gap = 0
+        self.prefix += "> "
+
     def newline(self) -> None:
         if self.gap and self.line:
             self.feed()
@@ -341,9 +350,7 @@ def _enter(node: LexborNode, tag: str, writer: _Writer, numbers: list[int]) -> s
         kind = f"{attributes.get('type') or ''} {attributes.get('class') or ''}".lower()
         # A blockquote without a mark of its maker is how people indent their own words.
         if "cite" in kind or "quote" in kind:
-            if writer.line:
-                writer.feed()
-            writer.prefix += "> "
+            writer.begin_quote()
             return "quote"
     elif tag == "a":
         return f"link:{node.attributes.get('href') or ''}\n{node.text(strip=True)[:300]}"

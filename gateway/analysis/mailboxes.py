@@ -42,6 +42,9 @@ def read_mailboxes(value: str, limit: int = MAX_ADDRESSES) -> tuple[tuple[Mailbo
         mailbox, strange = _make_mailbox(words, angles, comments)
         odd = odd or strange
         if mailbox is not None:
+            if angles and found and not found[-1].address and "@" not in found[-1].name:
+                # Müller, Jörg <j@example.org>: a comma that should have been quoted.
+                mailbox = Mailbox(f"{found.pop().name}, {mailbox.name}".rstrip(", "), mailbox.address)
             found.append(mailbox)
         words, angles, comments = [], [], []
 
@@ -64,6 +67,7 @@ def read_mailboxes(value: str, limit: int = MAX_ADDRESSES) -> tuple[tuple[Mailbo
             words, angles, comments = [], [], []
             in_group = True
         elif text.startswith("<"):
+            odd = odd or "<" in text[1:]
             angles.append(text.strip("<> \t"))
         elif text == ")":
             odd = True
@@ -79,6 +83,9 @@ def _make_mailbox(words: list[str], angles: list[str], comments: list[str]) -> t
     if angles:
         # <@route:user@host> (RFC 5322 section 4.4): the route is not the address.
         address = angles[0].rpartition(":")[2] if angles[0].startswith("@") else angles[0]
+        if "(" in address:  # <pete(his account)@silly.test(his host)> (RFC 5322 appendix A.5)
+            address = re.sub(r"\([^()]{0,200}\)", "", address)
+        address = re.sub(r"\s*([@.])\s*", r"\1", address) if len(address) < _LONG else address
         address = address.removeprefix("mailto:").strip("'\" ") if "@" in address else address
         name = _name(text) or _name("".join(comments))
         odd = len(angles) > 1 or "@" not in address or "@" in text

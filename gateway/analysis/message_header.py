@@ -113,10 +113,11 @@ def read_date(value: str) -> datetime | None:
 
     A missing zone is read as UTC. Time of reception decides everything; this is what the sender's clock said.
     """
+    value = re.sub(r"\s*\([^()]{0,100}\)", "", value[:200])  # comments may stand between any two tokens
     try:
-        parsed = parsedate_tz(value[:200])
+        parsed = parsedate_tz(value)
         if parsed is None:
-            iso = re.search(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:?\d\d)?", value[:200])
+            iso = re.search(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:?\d\d)?", value)
             moment = datetime.fromisoformat(iso[0]) if iso else None
             if moment is None:
                 return None

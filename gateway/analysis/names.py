@@ -16,7 +16,7 @@ def clean_filename(name: str) -> str:
     Never empty: ``attachment`` stands for a name of which nothing is left. Windows device names get a ``_`` in front.
     """
     # NFKC first: a fullwidth solidus becomes a slash only here, and must be seen as one.
-    name = unicodedata.normalize("NFKC", name[:4096])
+    name = unicodedata.normalize("NFKC", name[-4096:])
     parts = [part for part in _SEPARATOR.split(name) if part.strip(" .\0")]
     name = parts[-1] if parts else ""
     name = "".join(c for c in name if c != ":" and unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))

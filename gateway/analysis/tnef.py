@@ -71,5 +71,5 @@ def _text(value: object, codepage: object) -> str:
     if isinstance(value, list):
         value = value[0] if value else ""
     if isinstance(value, bytes):
-        value = charset.decode(value[:_MAX_TEXT], str(codepage))[0]
+        value = charset.decode(value[:_MAX_TEXT].rstrip(b"\0"), str(codepage))[0]
     return value[:_MAX_TEXT].rstrip("\0") if isinstance(value, str) else ""

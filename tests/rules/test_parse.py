@@ -1,0 +1,327 @@
+"""What a person reads of a mail: text, HTML, attachments, subject."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+
+import msgspec
+
+from gateway.analysis.parse import parse
+from gateway.model import Mailbox, Message
+
+HEAD = (
+    b"From: Ann Customer <ann@customer.test>\r\nTo: support@desk.test\r\nSubject: hello\r\n"
+    b"Date: Mon, 23 Nov 2026 09:58:00 +0100\r\nMessage-ID: <one@customer.test>\r\nMIME-Version: 1.0\r\n"
+)
+
+
+def mail(content_type: str, body: bytes, more: str = "") -> bytes:
+    return HEAD + f"Content-Type: {content_type}\r\n{more}\r\n".encode() + body
+
+
+def multipart(kind: str, *parts: bytes, boundary: str = "b") -> bytes:
+    body = b"".join(b"--" + boundary.encode() + b"\r\n" + part + b"\r\n" for part in parts)
+    return mail(f'multipart/{kind}; boundary="{boundary}"', body + b"--" + boundary.encode() + b"--\r\n")
+
+
+def leaf(content_type: str, body: bytes, more: str = "") -> bytes:
+    return f"Content-Type: {content_type}\r\n{more}\r\n".encode() + body
+
+
+PLAIN = leaf("text/plain; charset=utf-8", "Grüße".encode())
+HTML = leaf("text/html; charset=utf-8", "<p>Grüße in <b>HTML</b></p>".encode())
+PNG = leaf("image/png", b"iVBORw0KGgo=", "Content-Transfer-Encoding: base64\r\nContent-ID: <pic@x>\r\n")
+
+
+def names(message: Message) -> list[str]:
+    return [attachment.name for attachment in message.attachments]
+
+
+class TestHeader:
+    def test_a_plain_mail_has_everything_a_person_sees(self) -> None:
+        message = parse(HEAD + b"\r\nhello\r\n")
+        assert message.subject == "hello"
+        assert message.author == Mailbox("Ann Customer", "ann@customer.test")
+        assert message.to == (Mailbox("", "support@desk.test"),)
+        assert message.message_id == "<one@customer.test>"
+        assert message.date is not None
+        assert message.date.isoformat() == "2026-11-23T08:58:00+00:00"
+        assert (message.text, message.text_source) == ("hello\n", "plain")
+        assert message.body_sha256 == hashlib.sha256(b"hello\r\n").hexdigest()
+        assert message.defects == ()
+        assert message.unreadable == ""
+
+    def test_encoded_words_are_decoded_where_senders_put_them(self) -> None:
+        raw = (
+            b'From: "=?iso-8859-1?Q?J=F6rg?=" <j@x.test>\r\nCc: =?utf-8?B?w4Q=?= =?utf-8?Q?=C3=96?= <k@x.test>\r\n'
+            b"Subject: Re: =?utf-8?B?8J+Y?=\r\n =?utf-8?B?gA==?= und =?utf-8?q?so?=weiter\r\n\r\n"
+        )
+        message = parse(raw)
+        assert message.author == Mailbox("Jörg", "j@x.test")
+        assert message.cc == (Mailbox("ÄÖ", "k@x.test"),)
+        assert message.subject == "Re: 😀 und soweiter"
+
+    def test_raw_eight_bit_fields_are_read_as_utf8_or_as_the_body_says(self) -> None:
+        assert parse("Subject: Grüße\r\n\r\nx".encode()).subject == "Grüße"
+        assert parse("Subject: Grüße\r\n\r\nx".encode("latin-1")).subject == "Grüße"
+        raw = "Subject: 邮件\r\nContent-Type: text/plain; charset=gb2312\r\n\r\n你好".encode("gb2312")
+        assert (parse(raw).subject, parse(raw).text) == ("邮件", "你好")
+
+    def test_encoded_line_breaks_stay_inside_the_subject(self) -> None:
+        message = parse(b"Subject: =?utf-8?q?a=0D=0ABcc:_evil@evil.test?=\r\n\r\nx")
+        assert message.subject == "a Bcc: evil@evil.test"
+
+    def test_ids_are_taken_whole_or_not_at_all(self) -> None:
+        raw = (
+            b"Message-ID: <[a@b>\r\nIn-Reply-To: Your mail of Monday <p@x.test>\r\n"
+            b"References: <a@x.test>\r\n <b@x.test> junk <c@x.test>\r\n\r\n"
+        )
+        message = parse(raw)
+        assert message.message_id == ""
+        assert "Message-ID is malformed" in message.defects
+        assert message.in_reply_to == ("<p@x.test>",)
+        assert message.references == ("<a@x.test>", "<b@x.test>", "<c@x.test>")
+
+    def test_of_many_references_the_root_and_the_newest_are_kept(self) -> None:
+        ids = [f"<{n}@x.test>" for n in range(200)]
+        message = parse(f"References: {' '.join(ids)}\r\n\r\n".encode())
+        assert message.references == (ids[0], *ids[-19:])
+
+    def test_recipients_come_in_the_order_in_which_they_count(self) -> None:
+        raw = b"Cc: c@x.test\r\nTo: t@x.test\r\nDelivered-To: d@x.test\r\nX-Original-To: o@x.test\r\n\r\n"
+        assert parse(raw).recipients == ("o@x.test", "d@x.test", "t@x.test", "c@x.test")
+
+    def test_fields_keep_every_occurrence_top_first(self) -> None:
+        message = parse(b"X-Loop: one\r\nx-loop: two\r\n\r\n")
+        assert message.fields["x-loop"] == ("one", "two")
+
+    def test_dates_nobody_can_read_are_none_and_a_defect(self) -> None:
+        for value in (b"yesterday", b"Mon, 1 Jan 99999 00:00:00 +9999", b"Tue, 31 Feb 2026 09:00:00 +0000"):
+            message = parse(b"Date: " + value + b"\r\n\r\nx")
+            assert message.date is None
+            assert "Date could not be read" in message.defects
+
+    def test_dates_of_sloppy_programs_are_read(self) -> None:
+        for value in (
+            "2026-11-23T09:58:00+01:00",
+            "Mo, 23 Nov 2026 09:58:00 +0100",
+            "23 Nov 26 09(nine):58 +0100",
+            "Mon, 23 Nov 2026 09:58:00 +0100 (CET)",
+        ):
+            message = parse(f"Date: {value}\r\n\r\nx".encode())
+            assert message.date is not None, value
+            assert message.date.isoformat() == "2026-11-23T08:58:00+00:00"
+
+
+class TestAddresses:
+    def test_whatever_an_address_list_looks_like_the_addresses_are_found(self) -> None:
+        cases = {
+            '"Doe, John" <j@x.test>, k@y.test (Kay)': [("Doe, John", "j@x.test"), ("Kay", "k@y.test")],
+            "Team: a@x.test, B <b@x.test>;, c@x.test": [("", "a@x.test"), ("B", "b@x.test"), ("", "c@x.test")],
+            "undisclosed-recipients:;": [],
+            "<@relay.test:j@x.test>": [("", "j@x.test")],
+            '"j smith"@x.test': [("", '"j smith"@x.test')],
+            "Müller, Jörg <j@x.test>": [("Müller, Jörg", "j@x.test")],
+            "Pete <pete(his account)@silly.test (host)>": [("Pete", "pete@silly.test")],
+            "'j@x.test' <j@x.test>": [("j@x.test", "j@x.test")],
+            "<mailto:j@x.test>": [("", "j@x.test")],
+        }
+        for value, expected in cases.items():
+            message = parse(f"To: {value}\r\n\r\n".encode())
+            assert [(box.name, box.address) for box in message.to] == expected, value
+
+    def test_a_name_that_looks_like_an_address_is_only_a_name(self) -> None:
+        message = parse(b"From: agent@corp.test <evil@evil.test>\r\n\r\n")
+        assert message.author == Mailbox("agent@corp.test", "evil@evil.test")
+        assert "From is no list of addresses" in message.defects
+
+    def test_an_odd_field_is_read_a_second_time_and_its_defects_are_listed(self) -> None:
+        message = parse(b"To: <<a@x.test>\r\n\r\nhello")
+        assert any("Defect" in defect for defect in message.defects)
+        assert message.text == "hello"
+
+
+class TestCharsets:
+    def test_old_and_mislabelled_charsets_are_readable(self) -> None:
+        cases = [
+            ("iso-2022-jp", "こんにちは".encode("iso-2022-jp"), "こんにちは"),
+            ("utf-7", b"Gr+APwA3w-e", "Grüße"),
+            ("hz-gb-2312", "你好".encode("hz"), "你好"),
+            ("cp-850", "Grüße".encode("cp850"), "Grüße"),
+            ("windows-874", "สวัสดี".encode("cp874"), "สวัสดี"),
+            ("iso-8859-8-i", "שלום".encode("iso-8859-8"), "שלום"),
+            ("iso-8859-1", "5 €".encode("cp1252"), "5 €"),
+            ("iso-8859-1", "Grüße".encode(), "Grüße"),
+            ("us-ascii", "Grüße".encode(), "Grüße"),
+            ("x-foo", "Grüße".encode(), "Grüße"),
+            ("utf-8", "Die Größe schöner Häuser gefällt".encode("latin-1"), "Die Größe schöner Häuser gefällt"),
+            ("gb2312", "镕基".encode("gb18030"), "镕基"),
+        ]
+        for label, body, expected in cases:
+            assert parse(mail(f"text/plain; charset={label}", body)).text == expected, label
+
+    def test_names_that_are_no_text_encoding_are_never_used(self) -> None:
+        for label in ("zlib_codec", "idna", "punycode", "undefined", "rot13", "unicode_escape", "raw_unicode_escape"):
+            message = parse(mail(f"text/plain; charset={label}", b"h\\u0041i"))
+            assert message.text == "h\\u0041i", label
+            assert any("unknown charset" in defect for defect in message.defects)
+
+    def test_undeclared_text_is_detected(self) -> None:
+        for text, charset in (
+            ("Привет, где мой заказ?", "cp1251"),
+            ("お問い合わせありがとうございます。", "shift_jis"),
+            ("こんにちは、お元気ですか", "iso-2022-jp"),
+        ):
+            assert parse(mail("text/plain", text.encode(charset))).text == text
+
+    def test_what_comes_out_can_be_stored(self) -> None:
+        body = b"a\0b \xed\xa0\x80 +2AA-"
+        for label in ("utf-8", "utf-7", "utf-16", "us-ascii", ""):
+            text = parse(mail(f"text/plain; charset={label}", body)).text
+            assert "\0" not in text
+            text.encode("utf-8")
+
+
+class TestWhichTextIsRead:
+    def test_plain_wins_over_html_and_the_html_is_kept(self) -> None:
+        message = parse(multipart("alternative", PLAIN, HTML))
+        assert (message.text, message.text_source) == ("Grüße", "plain")
+        assert message.html == "<p>Grüße in <b>HTML</b></p>"
+        assert message.attachments == ()
+
+    def test_html_is_read_when_the_plain_part_is_empty(self) -> None:
+        message = parse(multipart("alternative", leaf("text/plain", b" \r\n"), HTML))
+        assert (message.text, message.text_source) == ("Grüße in HTML", "html")
+
+    def test_apple_mail_puts_text_around_attachments(self) -> None:
+        pdf = leaf("application/pdf; name=a.pdf", b"%PDF", "Content-Disposition: inline; filename=a.pdf\r\n")
+        message = parse(multipart("mixed", leaf("text/plain", b"before"), pdf, leaf("text/plain", b"after")))
+        assert message.text == "before\n\nafter"
+        assert names(message) == ["a.pdf"]
+
+    def test_pictures_of_the_html_are_inline_and_tied_by_their_content_id(self) -> None:
+        inner = leaf('multipart/related; boundary="r"', b"--r\r\n" + HTML + b"\r\n--r\r\n" + PNG + b"\r\n--r--")
+        message = parse(multipart("alternative", PLAIN, inner))
+        picture = message.attachments[0]
+        assert (picture.inline, picture.content_id, picture.content) == (True, "pic@x", b"\x89PNG\r\n\x1a\n")
+
+    def test_an_attached_mail_never_joins_the_text(self) -> None:
+        inner = leaf("message/rfc822", b"Subject: inner story\r\n\r\nnot mine")
+        message = parse(multipart("mixed", PLAIN, inner))
+        assert message.text == "Grüße"
+        assert names(message) == ["inner story.eml"]
+        assert message.attachments[0].content.endswith(b"not mine")
+
+    def test_a_text_file_is_an_attachment(self) -> None:
+        file = leaf("text/plain; name=log.txt", b"IMPORTANT", "Content-Disposition: attachment; filename=log.txt\r\n")
+        message = parse(multipart("mixed", PLAIN, file))
+        assert (message.text, names(message)) == ("Grüße", ["log.txt"])
+        alone = parse(HEAD + file)
+        assert (alone.text, alone.attachments[0].content) == ("", b"IMPORTANT")
+
+    def test_an_unknown_text_type_can_be_read_and_fetched(self) -> None:
+        message = parse(multipart("mixed", leaf("text/x-unknown", b"IMPORTANT")))
+        assert message.text == "IMPORTANT"
+        assert message.attachments[0].content == b"IMPORTANT"
+
+    def test_text_behind_the_last_part_is_not_lost(self) -> None:
+        message = parse(multipart("mixed", PLAIN) + b"IMPORTANT\r\n")
+        assert message.attachments[0].content == b"IMPORTANT"
+
+    def test_a_signed_mail_shows_its_text_and_lists_its_signature(self) -> None:
+        signature = leaf("application/pgp-signature; name=signature.asc", b"-----BEGIN PGP SIGNATURE-----")
+        message = parse(multipart("signed", PLAIN, signature))
+        assert (message.text, names(message)) == ("Grüße", ["signature.asc"])
+
+    def test_an_encrypted_mail_says_so(self) -> None:
+        parts = (leaf("application/pgp-encrypted", b"Version: 1"), leaf("application/octet-stream", b"-----BEGIN PGP"))
+        message = parse(multipart("encrypted", *parts))
+        assert "encrypted" in message.unreadable
+        assert len(message.attachments) == 2
+
+    def test_parts_are_never_joined_into_one_document(self) -> None:
+        raw = multipart(
+            "mixed",
+            leaf("text/html", b'<img src="http://evil.test/'),
+            leaf("application/pgp-encrypted", b"SECRET"),
+            leaf("text/html", b'">'),
+        )
+        message = parse(raw)
+        assert "SECRET" not in message.html
+        assert message.html == '<img src="http://evil.test/'
+
+    def test_external_and_partial_bodies_are_inert_attachments(self) -> None:
+        body = b'Content-Type: message/external-body; access-type=local-file; name="/etc/passwd"\r\n\r\nx'
+        message = parse(HEAD + body)
+        assert message.text == ""
+        assert message.attachments[0].type == "message/external-body"
+        assert message.attachments[0].name == "passwd"
+
+
+class TestPlainText:
+    def test_flowed_lines_are_joined_at_equal_depth(self) -> None:
+        body = b"This is \r\none line.\r\n>> deep \r\n>> quote\r\n> shallow \r\nmine \r\n-- \r\nAnn \r\n  stuffed\r\n"
+        text = parse(mail("text/plain; format=flowed", body)).text
+        assert text == "This is one line.\n>> deep quote\n> shallow\nmine\n-- \nAnn  stuffed\n"
+
+    def test_delsp_takes_the_blank_away(self) -> None:
+        body = "これは \r\nです\r\n".encode()
+        assert parse(mail("text/plain; charset=utf-8; format=flowed; delsp=yes", body)).text == "これはです\n"
+
+    def test_enriched_text_loses_its_commands(self) -> None:
+        body = b"<bold>Now</bold> is\r\nthe <color><param>red</param>time</color>\r\n\r\nfor << all\r\n"
+        assert parse(mail("text/enriched", body)).text == "Now is the time\nfor < all "
+
+    def test_uuencoded_blocks_stay_text(self) -> None:
+        body = b"see\r\nbegin 644 x.txt\r\n#86)C\r\n`\r\nend\r\n"
+        assert "begin 644 x.txt" in parse(mail("text/plain", body)).text
+
+    def test_transfer_encodings_with_faults_are_decoded_as_far_as_possible(self) -> None:
+        cases = [
+            ("base64", b64encode(b"hello world") + b"\r\n-- \r\nlist footer, no base64", "hello world"),
+            ("base64", b"aGVs*bG8", "hello"),
+            ("BASE64 (really)", b"aGVsbG8", "hello"),
+            ("base64", b"aGVsbG8=\r\naGVsbG8=", "hellohello"),
+            ("quoted-printable", b"a=3D=\r\nb =zz", "a=b =zz"),
+            ("8bit; strange", b"plain", "plain"),
+            ("x-unknown", b"plain", "plain"),
+        ]
+        for encoding, body, expected in cases:
+            text = parse(mail("text/plain", body, f"Content-Transfer-Encoding: {encoding}\r\n")).text
+            assert text == expected, encoding
+
+
+class TestCalendar:
+    ICS = (
+        b"BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VTIMEZONE\r\nTZID:Europe/Berlin\r\nBEGIN:STANDARD\r\n"
+        b"DTSTART:19701025T030000\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT\r\n"
+        b"SUMMARY:Review\\, part 2\r\nDTSTART;TZID=Europe/Berlin:20261124T093000\r\n"
+        b"DTEND;TZID=Europe/Berlin:20261124T100000\r\nLOCATION:Room 4\r\n"
+        b"ORGANIZER;CN=Ann:mailto:ann@customer.test\r\nDESCRIPTION:Bring the \r\n plan.\\nThanks\r\n"
+        b"END:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+
+    def test_an_invitation_alone_is_summed_up_and_attached(self) -> None:
+        message = parse(mail("text/calendar; method=REQUEST; charset=utf-8", self.ICS))
+        assert message.text.splitlines() == [
+            "Invitation: Review, part 2",
+            "When: 2026-11-24 09:30 (Europe/Berlin) to 2026-11-24 10:00 (Europe/Berlin)",
+            "Where: Room 4",
+            "Organiser: Ann <ann@customer.test>",
+            "",
+            "Bring the plan.",
+            "Thanks",
+        ]
+        assert message.text_source == "calendar"
+        assert names(message) == ["text.ics"]
+
+    def test_beside_a_text_it_is_only_attached(self) -> None:
+        calendar = leaf("text/calendar; name=invite.ics", self.ICS)
+        message = parse(multipart("alternative", PLAIN, HTML, calendar))
+        assert (message.text, names(message)) == ("Grüße", ["invite.ics"])
+
+
+def test_a_message_passes_through_the_cage_as_data() -> None:
+    message = parse(multipart("mixed", PLAIN, PNG))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Message) == message
