@@ -1,4 +1,4 @@
-"""How well forwarded mails are read, beside quotequail when it is installed: ``python -m bench.accuracy_forward CORPORA``.
+"""How well forwarded mails are read: ``python -m bench.accuracy_forward CORPORA``, beside quotequail if installed.
 
 CORPORA is a folder with ``jsonl/forward-*.jsonl``. Prints a table; asserts nothing.
 """

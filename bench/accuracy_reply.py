@@ -22,6 +22,7 @@ from typing import Any
 
 from gateway.analysis.html import html_to_text
 from gateway.analysis.quotes import split_body
+from gateway.analysis.talon_voice import extract_from_plain
 from gateway.model import Body, Message
 
 Row = dict[str, Any]
@@ -130,15 +131,30 @@ def ours(row: Row, message: Message) -> str:
 
 def others() -> dict[str, Callable[[Row, Message], str]]:
     readers: dict[str, Callable[[Row, Message], str]] = {"nothing": lambda _row, message: message.text}
-    try:
-        from gateway.analysis.talon_voice import _door
-
-        door = _door()
-        if door is not None:
-            readers["talon"] = lambda _row, message: door(message.text)
-    except ImportError:
-        pass
+    if extract_from_plain is not None:
+        talon = extract_from_plain
+        readers["talon"] = lambda _row, message: talon(message.text)
+    for name, load in (("erp", _load_email_reply_parser), ("mpr", _load_mail_parser_reply)):
+        reader = load()
+        if reader is not None:
+            readers[name] = lambda _row, message, reader=reader: reader(message.text)
     return readers
+
+
+def _load_email_reply_parser() -> Callable[[str], str] | None:
+    try:
+        from email_reply_parser import EmailReplyParser
+    except ImportError:
+        return None
+    return lambda text: str(EmailReplyParser.parse_reply(text))
+
+
+def _load_mail_parser_reply() -> Callable[[str], str] | None:
+    try:
+        from mailparser_reply import EmailReplyParser
+    except ImportError:
+        return None
+    return lambda text: str(EmailReplyParser(languages=["en", "de", "fr", "es", "it"]).parse_reply(text) or "")
 
 
 def main() -> None:
@@ -167,7 +183,8 @@ def main() -> None:
             if reader == "ticketgate" and options.show in (name, "all"):
                 for row, message, answer, s in zip(rows, messages, answers, scores, strict=True):
                     if not s.exact:
-                        print(f"--- {row['id']} {split_body(message).source}\n{answer}\n+++ {json.dumps(row['expected'])[:600]}")
+                        expected = json.dumps(row["expected"])[:600]
+                        print(f"--- {row['id']} {split_body(message).source}\n{answer}\n+++ {expected}")
 
 
 if __name__ == "__main__":

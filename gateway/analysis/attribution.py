@@ -25,7 +25,10 @@ _DAY = re.compile(
     r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,4}[./-][^\W\d_]{3,10}\.?[./-]\d{2,4}|年\s?\d|년\s?\d|(?:19|20)\d\d\b"
     r"|\d{1,2}\.?\s(?:de\s|tháng\s)?[^\W\d_]{3,12}|[^\W\d_]{3,12}\.?\s\d{1,2}\b|" + _CLOCK
 )
+_CLOCK_AT_END = re.compile(r"\d[:.]\d\d(?: ?[AaPp]\.?[Mm]\.?)?\)? ?[:：]$")
 _GMAIL = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?: \d{1,2}:\d\d)?(?: GMT[+-]\d\d?:\d\d)? \S")
+_BLANKS = " \t\xa0\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # and marks of direction
+_HINT = re.compile(r"[\d@]")
 _FIRST_DIGIT = re.compile(r"\d")
 _ARTICLE = re.compile(
     r"(?:the|a|an|our|my|your|this|that|he|she|it|they|we|i|der|die|das|ein|eine|er|sie|le|la|les|un|une|il|el|los|het|de|och)\s",
@@ -43,13 +46,16 @@ def find_attribution(lines: Sequence[str], end: int, quoted_below: bool) -> tupl
 
     ``quoted_below``: the next line with words carries a quote mark. Costs at most MAX_LINES joined lines per call.
     """
-    last = lines[end].strip()
+    last = lines[end].strip(_BLANKS)
     if not last or len(last) > MAX_LENGTH or not (last.endswith(_ENDS) or (last[0].isdigit() and " GMT" in last)):
+        return None
+    near = "".join(lines[max(0, end - MAX_LINES - 1) : end + 1])
+    if len(near) <= 2 * MAX_LENGTH and not _HINT.search(near) and not WROTE.search(near):
         return None
     partial: tuple[int, str] | None = None
     joined, used, at = "", 0, end
     while at >= 0 and used < MAX_LINES + 2:
-        line = lines[at].strip()
+        line = lines[at].strip(_BLANKS)
         if not line:
             # Polymail and others break "<address>" off with an empty line on both sides.
             if at == end or not joined.startswith(("<", "mailto:", ">")):
@@ -95,7 +101,7 @@ def _judge(text: str) -> str:
         return _judge_verb(text, verb, address is not None, day, colon)
     if day and _GMAIL.match(text) and (address or "GMT" in text) and (colon or text[-1] == ">" or "GMT" in text):
         return "full" if len(text) < 200 else ""
-    if address and colon and day and _opens_with_date(text, day):
+    if address and colon and day and (_opens_with_date(text, day) or _CLOCK_AT_END.search(text)) and len(text) < 200:
         return "full"
     if colon and (address or (day and _opens_with_date(text, day))) and len(text) < 160:
         return "loose"

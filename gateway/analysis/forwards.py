@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gateway.analysis.attribution import find_attribution
 from gateway.analysis.header_block import ADDRESS, HeaderBlock, read_block, read_field, read_separator
 from gateway.analysis.history import Lines
 from gateway.analysis.mail_words import REPLY_PREFIX
@@ -67,7 +66,7 @@ def _read_inline(message: Message) -> Forwarded | None:
             block = read_block(lines.bare, at)
             if block is not None and block.certain and "from" in block.fields:
                 return None if answers else _make(lines, block)
-        if find_attribution(lines.bare, at, False):
+        if lines.attribution(at, False) >= 0:
             return None  # the mail answers; what stands further down is older history
     return None
 

@@ -19,6 +19,7 @@ _DATE = re.compile(
 )
 ADDRESS = re.compile(r"[\w.+=%&'*/~-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})*")
 _FLAT_LABEL = re.compile(r"(?:^|(?<=\s))(\*{0,2}[^\W\d_][\w-]{0,14}) ?\*{0,2}:(?=\s)")
+_UNKNOWN_FIELD = re.compile(r"\*?[^\W\d_][^\W\d_ ]{1,14}(?: [^\W\d_]{1,12})? ?\*?[:：]\s?\S")
 _RAW = re.compile(r"[!-9;-~]{2,60}:")
 _DECORATION = "-_=*~—–─━<>#|+ \t\xa0"
 _MAX_BLOCK_LINES = 40
@@ -70,7 +71,7 @@ def read_block(lines: Sequence[str], start: int) -> HeaderBlock | None:
             following = _continues(lines, at, limit, fields, last)
             if following == 0:
                 break
-            if line.strip() and last:
+            if line.strip() and last and not _UNKNOWN_FIELD.match(line):
                 fields[last] = f"{fields[last]} {line.strip()}".strip()
             at += following
             continue
@@ -117,6 +118,9 @@ def _continues(lines: Sequence[str], at: int, limit: int, fields: dict[str, str]
         return 0
     if not last or _is_raw(line):
         return 0
+    if {"from", "date"} <= fields.keys() and _UNKNOWN_FIELD.match(line):
+        # A label of a language we do not know, among those we know.
+        return 1 if at + 1 >= len(lines) or not lines[at + 1].strip() or read_field(lines[at + 1]) else 0
     value = fields[last]
     if line[0] in " \t" and line.strip() or value.endswith((",", ";", "<", "[mailto:")) or not value:
         return 1

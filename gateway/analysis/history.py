@@ -15,10 +15,12 @@ from gateway.analysis.attribution import find_attribution
 from gateway.analysis.header_block import HeaderBlock, read_block, read_field, read_separator
 
 MAX_LINE = 2000
+MAX_ATTRIBUTIONS = 300  # lines tried as an attribution; a mail has a dozen, a hostile one hundred thousand
 
 _MARKS = re.compile(r"(?:[ \t]{0,3}>)+ ?")
 _OTHER_MARKS = re.compile(r"[ \t]{0,3}([|)#:%}&!\]]|[A-Za-z]{1,10}>)(?= |$|[>|])")
 _PIPED = re.compile(r"[ \t]{0,3}\|(?: |$)")
+_ATTRIBUTION_ENDS = ":：>-*…eté\u202c\u200e\u200f\u2069"
 _END_MARK = re.compile(r"-{2,} ?end (?:of )?(?:forwarded|original|included|quoted) (?:message|mail|text)", re.IGNORECASE)
 _BROKEN_TAIL = re.compile(r">\s*(?:[^\W\d_]{2,12}(?:\s[^\W\d_]{2,12})?)?\s*[:：]\s*$|>\s*(?:wrote|écrit)$")
 _STATUS = re.compile(
@@ -57,6 +59,7 @@ class Lines:
         self.bare: list[str] = []
         self.quoted: list[bool] = []
         self.marked = marked  # quotes by the DOM
+        self.budget = MAX_ATTRIBUTIONS
         self.soft = soft  # blockquotes: quotes when an attribution stands above or opens them
         opened = 0  # how many lines an open "<" may still reach
         for number, line in enumerate(lines):
@@ -78,6 +81,16 @@ class Lines:
 
     def blank(self, at: int) -> bool:
         return not self.bare[at].strip()
+
+    def attribution(self, end: int, quoted_below: bool) -> int:
+        """First line of the attribution that ends in line ``end``; -1 when there is none."""
+        if self.budget <= 0 or not self.bare[end].strip():
+            return -1
+        if self.bare[end].rstrip()[-1] not in _ATTRIBUTION_ENDS and not self.bare[end].lstrip()[:1].isdigit():
+            return -1
+        self.budget -= 1
+        found = find_attribution(self.bare, end, quoted_below)
+        return found[0] if found else -1
 
     def _fences(self, lines: Sequence[str]) -> set[int]:
         """Lines inside closed ``` fences: code somebody pasted, never history."""
@@ -188,16 +201,16 @@ def _with_attribution(lines: Lines, at: int) -> int:
     while above >= 0 and lines.blank(above):
         above -= 1
     if above >= 0 and not lines.quoted[above]:
-        found = find_attribution(lines.bare, above, True)
-        if found:
-            return found[0]
+        first = lines.attribution(above, True)
+        if first >= 0:
+            return first
     return at
 
 
 def _boundary(lines: Lines, at: int, text: str, history: History) -> tuple[str, int, int]:
     """(rule, first line, line after) when a boundary stands in line ``at``; ("", 0, 0) when none does."""
     below = lines.following[at]
-    if text[0] in "-_=*—–─━~" or text[-1] in ":：":
+    if text[0] in "-_=*—–─━~" or text[-1] in ":：\u202c":
         separator = read_separator(text)
         if separator in ("original", "forwarded"):
             return "separator", at, at + 1
@@ -215,9 +228,9 @@ def _boundary(lines: Lines, at: int, text: str, history: History) -> tuple[str, 
             if free and told and history.weak < 0:
                 history.weak = at
     quoted_below = below < len(lines) and _is_quoted(lines, below)
-    found = find_attribution(lines.bare, at, quoted_below)
-    if found and not any(lines.quoted[found[0] : at + 1]):
-        return "attribution", found[0], at + 1
+    first = lines.attribution(at, quoted_below)
+    if first >= 0 and not any(lines.quoted[first : at + 1]):
+        return "attribution", first, at + 1
     return "", 0, 0
 
 
@@ -278,7 +291,8 @@ def _mark_pipes(lines: Lines) -> None:
         end = at
         while end < len(lines) and _PIPED.match(lines.bare[end]) and not lines.bare[end].rstrip().endswith(" |"):
             end += 1
-        if end - at >= 2:
+        if end - at >= 2 and lines.budget > 0:
+            lines.budget -= 4
             words = [lines.bare[number].lstrip(" \t|") for number in range(at, min(end, at + 4))]
             field = read_field(words[0])
             if (field is not None and field[0] in ("from", "date")) or any(
@@ -324,6 +338,9 @@ def _is_introduced(lines: Lines, history: History, block: Block) -> bool:
         header = read_block(lines.bare, first)
         if header is not None and header.certain:
             return True
+    if lines.budget <= 0:
+        return False
+    lines.budget -= 1
     words = lines.bare[first : min(first + 4, block.end)]
     ends = (find_attribution(words, at, False) for at in range(len(words)))
     return any(found is not None and found[0] == 0 for found in ends)

@@ -13,7 +13,7 @@ _LABELS = {
         from|von|de|da|van|od|ot|от|від|від кого|от кого|отправитель|відправник|fra|från|frá|lähettäjä|feladó|gönderen
         kimden|saatja|expéditeur|expediteur|mittente|remitente|remetente|de la|expeditor|expeditorul|šalje|pošiljatelj
         pošiljalac|odesílatel|odosielateľ|nadawca|από|αποστολέας|发件人|發件人|寄件者|寄件人|差出人|送信者|보낸 사람|보낸사람|발신
-        מאת|من|จาก|từ|người gửi|dari|daripada|pengirim|nuo|siuntėjas|sūtītājs|sender|afsender|avsender|avsändare
+        מאת|من|จาก|từ|người gửi|dari|daripada|pengirim|nuo|siuntėjas|no|sūtītājs|sender|afsender|avsender|avsändare
         afzender|absender|از""",
     "date": """
         sent|date|gesendet|gesendet am|datum|envoyé|envoyé le|enviado|enviado el|enviado em|enviada|enviada em|data|fecha
@@ -35,7 +35,7 @@ _LABELS = {
         สำเนา|tembusan|tembusan (cc)|đồng kính gửi|kópia (cc)|c.c.|salin|cópia para""",
     "subject": """
         subject|betreff|betr|objet|sujet|oggetto|asunto|assunto|onderwerp|temat|тема|emne|ämne|aihe|tárgy|konu|teema
-        subiect|subiectul|predmet|předmět|vec|naslov|主题|主題|主旨|標題|标题|件名|제목|θέμα|относно|предмет|נושא|הנדון
+        subiect|subiectul|predmet|předmět|vec|naslov|zadeva|tēma|主题|主題|主旨|標題|标题|件名|제목|θέμα|относно|предмет|נושא|הנדון
         الموضوع|เรื่อง|chủ đề|tiêu đề|perihal|subjek|subyek|tema|efni|assumpte|gaia|موضوع|tematas|temats""",
     "reply-to": """
         reply-to|reply to|antwort an|antworten an|répondre à|responder a|responder para|responder|rispondi a|risposta

@@ -19,11 +19,12 @@ from gateway.analysis.talon_voice import ask_talon
 from gateway.model import Body, Mailbox, Message
 
 MAX_TEXT = 256 * 1024
+MAX_LINES = 20_000
 
 _NEW, _QUOTED, _SIGNATURE = 0, 1, 2
 
 _SHARED = re.compile(
-    r"(?P<own>.*[^\s>-]) ?(?P<intro>(?:-{2,3} ?| )On (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6},? .{6,160} wrote:\s*)"
+    r"(?P<own>\w.*[^\s>-]) ?(?P<intro>(?:-{2,3} ?| )On (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6},? .{6,160} wrote:\s*)"
 )
 
 
@@ -91,7 +92,7 @@ def _examined(lines: Sequence[str]) -> int:
     total = 0
     for number, line in enumerate(lines):
         total += len(line) + 1
-        if total > MAX_TEXT:
+        if total > MAX_TEXT or number >= MAX_LINES:
             return number
     return len(lines)
 
