@@ -102,7 +102,7 @@ def record(tx: Connection, mail_id: int | None, plan: Plan, ticket: TicketFacts 
         if plan.opens_ticket and ticket is not None:
             _insert_ticket(tx, plan, ticket, now)
         else:
-            _change_ticket(tx, number, plan, now)
+            _change_ticket(tx, number, plan, ticket, now)
         _insert_history(tx, number, mail_id or 0, plan, now)
         _record_held(tx, number, mail_id or 0, plan)
     if plan.acknowledged:
@@ -142,7 +142,7 @@ def _insert_ticket(tx: Connection, plan: Plan, ticket: TicketFacts, now: datetim
         "tags": ticket.tags,
         "watchers": ticket.watchers,
     }
-    values.update(_changed(plan, now))
+    values.update(_changed(plan, ticket, now))
     tx.execute(_NEW_TICKET, values)
     change = plan.change
     joining = [values["customer"]] if values["customer"] else []
@@ -152,8 +152,8 @@ def _insert_ticket(tx: Connection, plan: Plan, ticket: TicketFacts, now: datetim
     _join(tx, ticket.number, [party for party in joining if party not in change.remove_participants])
 
 
-def _change_ticket(tx: Connection, number: int, plan: Plan, now: datetime) -> None:
-    values = _changed(plan, now)
+def _change_ticket(tx: Connection, number: int, plan: Plan, ticket: TicketFacts | None, now: datetime) -> None:
+    values = _changed(plan, ticket, now)
     if not plan.events and plan.change == TicketChange():
         return
     tx.execute(_CHANGE_TICKET, {"of_ticket": number, **values})
@@ -178,7 +178,7 @@ def _join(tx: Connection, number: int, parties: Sequence[int]) -> None:
     )
 
 
-def _changed(plan: Plan, now: datetime) -> dict[str, Any]:
+def _changed(plan: Plan, ticket: TicketFacts | None, now: datetime) -> dict[str, Any]:
     """The columns a plan gives new values to."""
     change = plan.change
     plain = {
@@ -197,7 +197,8 @@ def _changed(plan: Plan, now: datetime) -> dict[str, Any]:
         values["owner"] = change.owner or None
     if change.state is not None:
         values["state"] = change.state
-        values["closed_at"] = now if change.state in _ENDED else None
+        ended_before = ticket.closed_at if ticket else None  # closing what is closed does not make it younger
+        values["closed_at"] = (ended_before or now) if change.state in _ENDED else None
         if change.state is not State.SNOOZED:
             values["snoozed_until"] = None
     if plan.events:

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -174,16 +174,17 @@ def test_changes_of_a_ticket_are_kept(database: Database) -> None:
     assert [p.address for p in changed.participants] == ["jane@customer.test", "rita@customer.test"]
     assert changed.last_event == 2
 
-    def change_to(**values: object) -> TicketFacts:
+    def change_to(now: datetime = NOW + HOUR, **values: object) -> TicketFacts:
         with database.begin() as tx:
             decided = plan("file", 1, events=(), change=TicketChange(**values))  # type: ignore[arg-type]
-            tickets.record(tx, None, decided, ticket, NOW + HOUR)
+            tickets.record(tx, None, decided, tickets.load_ticket(tx, 1), now)
             found = tickets.load_ticket(tx, 1)
         assert found is not None
         return found
 
     closed = change_to(state=State.CLOSED, owner=0)
     assert (closed.owner, closed.closed_at, closed.snoozed_until) == (None, NOW + HOUR, None)
+    assert change_to(NOW + 2 * HOUR, state=State.CLOSED).closed_at == NOW + HOUR
     assert change_to(state=State.OPEN).closed_at is None
     corrected = change_to(customer=rita.party)
     assert [p.address for p in corrected.participants] == ["rita@customer.test", "jane@customer.test"]
