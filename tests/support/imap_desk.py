@@ -91,18 +91,17 @@ class Desk:
         return {problem for problem, text in self.alarms if text}
 
     def reader(self, mailbox: settings.Imap, **options: Any) -> MailboxReader:
-        options = {"patience": 10.0, "pace": 0.02} | options
+        """``options`` replace what the desk itself would give, e.g. ``state`` by the store's."""
+        given: dict[str, Any] = {"patience": 10.0, "pace": 0.02, "receive": self.receive, "state": self}
         return MailboxReader(
             mailbox,
             inbox="support",
             address=ADDRESS,
-            receive=self.receive,
-            state=self,
             report=self.report,
             password=self.secret,
             clock=lambda: datetime.now(UTC),
             jitter=lambda: 0.5,
-            **options,
+            **(given | options),
         )
 
     @contextlib.asynccontextmanager
