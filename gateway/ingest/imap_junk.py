@@ -32,8 +32,12 @@ class JunkWatch:
     async def run(self, stop: asyncio.Event, interval: float = INTERVAL) -> None:
         """Look every ``interval`` seconds until stopped; a look that fails is left to the next."""
         while self._mailbox.junk_folder not in ("", "off") and not stop.is_set():
-            with contextlib.suppress(ImapError):
+            try:
                 await self.look()
+            except ImapError:
+                pass  # MailboxReader has the same server and raises the alarm
+            except Exception as error:  # noqa: BLE001 - the edge: the database or the secret may be back next time
+                self._report("junk", f"{type(error).__name__}: {error}")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await stop.wait()
