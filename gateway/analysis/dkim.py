@@ -214,10 +214,10 @@ def _find_objection(signature: _Signature, header: Header, demands: Demands) -> 
             return "the signature had expired"
     if signature.signed is not None and signature.signed > now + CLOCK_SLACK.total_seconds():
         return "the signature is dated in the future"
-    present = {field.key.decode("ascii") for field in header.fields}
+    present = {field.key.decode("ascii"): field.name.decode("ascii") for field in header.fields}
     for name in DEMANDED + (STRICT if demands.strict else ()):
         if name in present and name not in signature.covers:
-            return f"the signature does not cover {name.title()}"
+            return f"the signature does not cover {present[name]}"
     return ""
 
 

@@ -63,7 +63,7 @@ ROWS = [
     ("permerror", "does not cover From", {"h": "to:subject:date:message-id"}, None),
     ("policy", "does not cover Subject", {"h": "from:date:message-id"}, None),
     ("policy", "does not cover Date", {"h": "from:subject:message-id"}, None),
-    ("policy", "does not cover Message-Id", {"h": "from:subject:date"}, None),
+    ("policy", "does not cover Message-ID", {"h": "from:subject:date"}, None),
     ("policy", "l=", {"tags": "l=0"}, None),
     ("policy", "l=", {"tags": "l=7"}, None),
     ("policy", "l=", {"tags": "l=99999"}, None),

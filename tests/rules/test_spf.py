@@ -97,6 +97,12 @@ def test_more_than_two_names_that_do_not_exist_are_a_permerror() -> None:
         assert spf({"TXT a.test": txt(record)}).result == result
 
 
+def test_a_record_nobody_could_want_is_not_evaluated() -> None:
+    assert spf({"TXT a.test": txt("v=spf1 ip4:192.0.2.1 " + "redirect=a.b%{l1r-}" * 300)}).result == "permerror"
+    assert spf({"TXT a.test": txt("v=spf1 ip4:192.0.2.1 -all", "x" * 5000)}).result == "pass"
+    assert spf({}, path="a" * 600 + "@a.test").result == "none"
+
+
 def test_a_record_that_includes_itself_ends() -> None:
     assert spf({"TXT a.test": txt("v=spf1 include:a.test -all")}).result == "permerror"
     assert spf({"TXT a.test": txt("v=spf1 redirect=a.test")}).result == "permerror"
@@ -124,6 +130,19 @@ def test_lacking_records_are_named_one_after_the_other() -> None:
         asked += list(answers.needs)
         records |= {key: zone.get(key) for key in answers.needs}
     assert asked == ["TXT a.test", "MX a.test", "A mx.a.test"]
+
+
+def test_addresses_of_many_exchanges_are_asked_for_together() -> None:
+    hosts = [f"mx{n}.a.test" for n in range(5)]
+    known = {"TXT a.test": txt("v=spf1 mx -all"), "MX a.test": found(*(f"10 {host}." for host in hosts))}
+    answers = Answers(known)
+    assert check_spf(answers, "192.0.2.1", "ann@a.test", "x") is None
+    assert list(answers.needs) == [f"A {host}" for host in hosts]
+    assert spf(known | {f"A {host}": found("192.0.2.1") for host in hosts}).result == "pass"
+
+
+def test_a_void_exchange_list_is_counted_once() -> None:
+    assert spf({"TXT a.test": txt("v=spf1 mx mx:b.test ip4:192.0.2.1 -all")}).result == "pass"
 
 
 def test_the_explanation_is_never_fetched() -> None:
