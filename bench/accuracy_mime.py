@@ -1,8 +1,8 @@
 """How well mail is read: ``python bench/accuracy_mime.py CORPORA``. Prints a table and the misses (``-v``).
 
-CORPORA holds ``jsonl/mime-*.jsonl``, ``jsonl/tnef-*.jsonl`` and ``jsonl/robust-all.jsonl``: one case a line with the path
-of a mail and what an independent reader or a project's own tests say about it. A miss is not always ours: expectations
-with U+FFFD are another reader's failure and are counted on their own line ("blurred").
+CORPORA holds ``jsonl/mime-*.jsonl``, ``jsonl/tnef-*.jsonl`` and ``jsonl/robust-all.jsonl``: one case a line with the
+path of a mail and what an independent reader or a project's own tests say about it. A miss is not always ours:
+expectations with U+FFFD are another reader's failure and are counted on their own line ("blurred").
 """
 
 from __future__ import annotations
@@ -128,9 +128,8 @@ def main() -> None:
         failed += any("the reader failed" in defect for defect in message.defects)
         if time.perf_counter() - start > 1:
             slow.append(row["id"])
-    print(
-        f"robust: {total} mails, {failed} failed, {len(slow)} over 1 s {slow}, {time.perf_counter() - begin:.2f} s in all"
-    )
+    seconds = time.perf_counter() - begin
+    print(f"robust: {total} mails, {failed} failed, {len(slow)} over 1 s {slow}, {seconds:.2f} s")
 
 
 if __name__ == "__main__":

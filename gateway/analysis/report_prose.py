@@ -1,9 +1,9 @@
 """Delivery reports written as prose: qmail, Exim, sendmail, Exchange, Notes and everybody's own gateway.
 
 No table of programs. What they all do: say that something was not delivered, name the address at the beginning of a
-line or behind a word like "to" or "recipient", give the reason near it, and append the mail itself. So the appended mail
-is cut off first, every address left is weighed by where it stands, and the reason is what stands between it and the
-next one.
+line or behind a word like "to" or "recipient", give the reason near it, and append the mail itself. So the appended
+mail is cut off first, every address left is weighed by where it stands, and the reason is what stands between it and
+the next one.
 """
 
 from __future__ import annotations

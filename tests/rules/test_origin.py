@@ -39,7 +39,9 @@ PEOPLE = {
     "answers from a holiday": f"{ANN}In-Reply-To: <a@desk.test>\nSubject: Re: Order 7\n\nI am away until Monday.",
     "absent from a meeting": f"{ANN}Subject: Absence of my invoice\n\nhello",
     "complains about a delivery": f"{ANN}Subject: Delivery failed\n\nThe parcel was not delivered to my address.",
-    "complains about a mail": f"{ANN}Subject: Undeliverable mail\n\nMy mail to bob@shop.test could not be delivered. Why?",
+    "complains about a mail": (
+        f"{ANN}Subject: Undeliverable mail\n\nMy mail to bob@shop.test could not be delivered. Why?"
+    ),
     "forwards a report": (
         f"{ANN}Subject: Fwd: Undelivered Mail Returned to Sender\n\nWhat does this mean?\n\n"
         "This message was created automatically by mail delivery software.\nbob@shop.test\n"
