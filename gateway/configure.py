@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from gateway.address import fold_address, is_address, split_address
+from gateway.desk.calendar import read_holiday_file, read_hours
 from gateway.reference import Keys
 from gateway.settings import Agent, Duration, Imap, Inbox, Secret, Send, Settings, Size
 
@@ -300,7 +301,22 @@ def _inboxes(settings: Settings, agents: dict[str, Agent]) -> dict[str, Inbox]:
                     handle += "2"
                 agents[handle] = Agent(handle=handle, name=local.replace(".", " ").title(), address=word)
                 known.add(fold_address(word))
-    return {name: replace(inbox, handle=name) for name, inbox in settings.inbox.items()}
+    return {
+        name: replace(inbox, handle=name, hours=replace(inbox.hours, holidays=_holidays(inbox.hours.holidays)))
+        for name, inbox in settings.inbox.items()
+    }
+
+
+def _holidays(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Holidays with the files read; a file that cannot be read stays as it is and is told by the check."""
+    read: list[str] = []
+    for word in words:
+        path = Path(word.removeprefix("file:"))
+        if word.startswith("file:") and path.is_file():
+            read += read_holiday_file(path.read_text(encoding="utf-8", errors="replace"))
+        else:
+            read.append(word)
+    return tuple(read)
 
 
 def _mailboxes(settings: Settings) -> Any:
@@ -354,6 +370,13 @@ def _check_inbox(settings: Settings, reader: _Reader, where: str, inbox: Inbox) 
         )
     if inbox.reply_token == "domain" and not inbox.reply_domain:
         reader.mistake(f"{where}.reply_domain", 'is required with reply_token = "domain"')
+    try:
+        read_hours(inbox.hours)
+    except ValueError as error:
+        reader.mistake(f"{where}.hours", str(error))
+    for word in inbox.hours.holidays:
+        if word.startswith("file:"):
+            reader.mistake(f"{where}.hours.holidays", f"{word.removeprefix('file:')} cannot be read")
     for word in (*inbox.agents, *inbox.lead):
         if word not in settings.agents and settings.find_agent(word) is None:
             close = difflib.get_close_matches(word, list(settings.agents), 1)

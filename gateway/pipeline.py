@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from gateway.analysis.cage import Cage, Resolver
 from gateway.desk.case import Case, OwnText
-from gateway.desk.commands import read_commands
+from gateway.desk.commands import read_commands, read_subject
 from gateway.desk.lifecycle import apply_plan
 from gateway.desk.plan import customer_of, make_plan, wanted_ticket
 from gateway.desk.policy import judge
@@ -53,7 +53,7 @@ def process(tx: Connection, mail: InboundMail, findings: Findings, settings: Set
 
 
 def decide(tx: Connection, mail: InboundMail, findings: Findings, settings: Settings, now: datetime) -> Decision:
-    """What becomes of a mail, with the mails it causes. The rules are pure; the store is asked for facts, and locked."""
+    """What becomes of a mail, and the mails it causes. The rules are pure; the store gives facts and locks them."""
     clues = find_clues(findings.message, findings.body, mail.envelope, settings.keys, settings)
     facts = tickets.recall(tx, clues, findings, mail, settings, now)
     match = _instructed(mail) or choose_ticket(clues, facts, findings, settings, now)
@@ -82,6 +82,9 @@ def _take_ticket(tx: Connection, case: Case) -> TicketFacts | None:
     number = wanted_ticket(case)
     if number is None:
         return None
+    known = case.facts.tickets.get(number)
+    if known is not None:
+        return known  # recall has locked and loaded it
     ticket = tickets.open_ticket(tx, number, case.mail.envelope.inbox, customer_of(case), case.settings, case.now)
     return ticket if number else replace(ticket, subject=_subject(case))
 
@@ -116,7 +119,8 @@ def _orders(case: Case) -> Orders:
 def _one_tap(case: Case) -> Orders:
     """A one-tap mail: the subject orders, added words become an internal note (mail.md 12.4)."""
     assert case.clues.action is not None
-    orders = read_commands("#" + case.clues.action.order, "ticket", case.settings.commands)
+    reading = read_subject(case.findings.message.subject, case.settings.commands)
+    orders = Orders(commands=(reading.command,) if reading.command else (), held=reading.command is None)
     words = case.own.text.replace("Just press Send.", "").strip()
     return replace(orders, text=words, internal=bool(words), bare=not words)
 

@@ -39,12 +39,12 @@ def _days(n: float) -> Duration:
 class Agent:
     """One person of the staff, from agents.toml; what the agent changed by mail overlays it (store)."""
 
-    handle: str
-    """The table's name in agents.toml."""
     name: str
     """Full name, as customers see it."""
     address: str
     """Registered address: notifications go here, held mail is asked about here."""
+    handle: str = ""
+    """The table's name in agents.toml."""
     also: tuple[str, ...] = ()
     """Further addresses the agent may write from."""
     role: str = "agent"

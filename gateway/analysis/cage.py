@@ -218,7 +218,7 @@ class Cage:
         theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
         child = _Child(process, reader, writer)
-        hello = Hello(rules=self._rules, memory=self._settings.memory, cpu_seconds=self._settings.cpu_seconds)
+        hello = Hello(rules=self._rules, memory=int(self._settings.memory), cpu_seconds=self._settings.cpu_seconds)
         try:
             writer.write(frame(hello))
             await asyncio.wait_for(_read_answer(reader), _START_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from datetime import datetime
 
 from gateway.desk.case import Case
@@ -68,7 +69,23 @@ class Draft:
                     public=public,
                 )
             )
+        if public:
+            self._await_parents(number)
         return number
+
+    def _await_parents(self, event: int) -> None:
+        """Remember what this mail answers and nobody knows yet: a parent that arrives later joins the same ticket."""
+        case = self.case
+        if case.ticket is None:
+            return
+        unknown = dict.fromkeys((*case.clues.in_reply_to, *case.clues.references))
+        known = {*case.facts.known_ids, *(m.message_id for m in case.ticket.message_ids)}
+        own = {token.text for token in case.clues.own_ids}
+        for message_id in unknown:
+            if message_id not in known and message_id not in own:
+                self._message_ids.append(
+                    MessageIdFact(message_id=message_id, ticket=case.ticket.number, event=0, at=case.now, public=False)
+                )
 
     def add_event(
         self,
@@ -167,15 +184,10 @@ class Draft:
     def change(self, change: TicketChange) -> None:
         """Add to the ticket's change: later values win, participants add up."""
         old = self._change
-        self._change = TicketChange(
-            state=change.state if change.state is not None else old.state,
-            owner=change.owner if change.owner is not None else old.owner,
-            subject=change.subject if change.subject is not None else old.subject,
-            customer=change.customer if change.customer is not None else old.customer,
-            snoozed_until=change.snoozed_until if change.snoozed_until is not None else old.snoozed_until,
-            add_participants=(*old.add_participants, *change.add_participants),
-            remove_participants=(*old.remove_participants, *change.remove_participants),
-        )
+        given = {f.name: getattr(change, f.name) for f in fields(change) if getattr(change, f.name) is not None}
+        given["add_participants"] = (*old.add_participants, *change.add_participants)
+        given["remove_participants"] = (*old.remove_participants, *change.remove_participants)
+        self._change = replace(old, **given)
 
     @property
     def changed(self) -> TicketChange:

@@ -180,7 +180,13 @@ def _known_ids(tx: Connection, clues: Clues, findings: Findings) -> dict[str, Me
     asked.discard("")
     if not asked:
         return {}
-    return {row.message_id: to_message_id(row) for row in tx.execute(_KNOWN_IDS, {"ids": list(asked)})}
+    known: dict[str, MessageIdFact] = {}
+    for row in tx.execute(_KNOWN_IDS, {"ids": list(asked)}):
+        fact = to_message_id(row)
+        # A mail that came counts more than the wait for it (event 0).
+        if fact.message_id not in known or (fact.event and not known[fact.message_id].event):
+            known[fact.message_id] = fact
+    return known
 
 
 def _twins(
