@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gateway import maillog, metrics, settings
+from gateway.address import domain_of, fold_domain
 from gateway.model import Envelope
 from gateway.settings import Inbox
 
@@ -76,6 +77,13 @@ def smtp_rules(smtp: settings.Smtp, hostname: str, tls: ssl.SSLContext | None = 
         trust_xforward=smtp.trust_xforward,
         tls=tls,
     )
+
+
+def own_domains(everything: settings.Settings) -> frozenset[str]:
+    """The domains of all inboxes: an unknown mailbox there is 550, an address elsewhere 554."""
+    inboxes = everything.inbox.values()
+    addresses = {domain_of(address) for inbox in inboxes for address in inbox.addresses()}
+    return frozenset(addresses | {fold_domain(inbox.reply_domain) for inbox in inboxes if inbox.reply_domain})
 
 
 class Intake:

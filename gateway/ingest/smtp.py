@@ -16,6 +16,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from aiosmtpd import __version__
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP
 
@@ -28,6 +29,9 @@ from gateway.ingest.lines import LONGEST, LineReader, LineRefused, TooManyComman
 from gateway.ingest.xforward import ATTRIBUTES, Forwarded, read_xforward
 from gateway.model import Envelope
 from gateway.settings import Inbox
+
+if [int(number) for number in re.findall(r"\d+", __version__)[:3]] < [1, 4, 6]:
+    raise ImportError("aiosmtpd before 1.4.6 executes plaintext pipelined behind STARTTLS (CVE-2024-34083)")
 
 _CHUNK = 64 * 1024
 _PLAIN_ADDRESS = re.compile(r"\s*<([^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]+@[A-Za-z0-9.\-_\u0080-\U0010ffff]+)>(.*)\Z", re.S)

@@ -333,6 +333,13 @@ async def test_a_command_line_that_two_servers_could_read_differently_ends_the_s
             await client.reply()
 
 
+async def test_a_command_line_that_never_ends_is_not_waited_for(tmp_path):
+    async with edge(tmp_path) as running, session(running) as client:
+        await client.send(b"x" * 10_000)
+        assert (await client.reply()).code == 500
+        await client.gone()
+
+
 async def test_a_command_line_of_four_thousand_octets_is_read(tmp_path):
     async with edge(tmp_path) as running, session(running) as client:
         assert (await client.say("NOOP " + "x" * 4000)).code == 250

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.ingest.intake import Rules
+from gateway.ingest.intake import Rules, own_domains
 from gateway.ingest.listen import Listener, open_sockets
 from gateway.model import Envelope
 from gateway.settings import Inbox, Settings
@@ -191,13 +191,12 @@ class Edge:
 async def edge(folder: Path, protocol: str = "lmtp", *, unix: bool = True, **rules: Any) -> AsyncIterator[Edge]:
     """A listener on a unix socket in the folder, or on a free port of 127.0.0.1."""
     settings = desk()
-    domains = {"desk.test", "reply.desk.test", "xn--bro-hoa.test"}
     running = Edge.__new__(Edge)
     listener = Listener(
         Rules(protocol=protocol, hostname="mx.desk.test", **rules),
         receive=lambda envelope, raw: running.receive(envelope, raw),
         find_inbox=settings.find_inbox,
-        is_our_domain=domains.__contains__,
+        is_our_domain=own_domains(settings).__contains__,
         has_space=lambda: running.space,
     )
     sockets = open_sockets([f"unix:{folder}/lmtp.sock" if unix else "inet:127.0.0.1:0"])
