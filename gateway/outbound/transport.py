@@ -97,10 +97,10 @@ class Transport:
 
     async def attempt(self, mail: OutboundMail) -> Attempt:
         """Try to hand one mail over. Never raises for anything the network or the server does."""
+        if not await self._pace():
+            return Attempt("deferred", "our own limit of mails a minute")
+        content = self._signer.sign(mail.content) if self._signer else mail.content
         async with self._slots:
-            if not await self._pace():
-                return Attempt("deferred", "our own limit of mails a minute")
-            content = self._signer.sign(mail.content) if self._signer else mail.content
             while True:
                 link, fresh = self._take(), False
                 try:
@@ -115,6 +115,10 @@ class Transport:
                     if fresh or link is None or isinstance(error, ValueError):
                         return Attempt("deferred", _words(error))
                     # A kept connection that the server had closed meanwhile: nothing was said yet, take a new one.
+                except BaseException:  # cancelled: the conversation is in an unknown place
+                    if link is not None:
+                        self._drop(link)
+                    raise
 
     async def close(self) -> None:
         """Close every idle connection politely."""
