@@ -167,13 +167,12 @@ def decode_base64(data: bytes) -> bytes:
         return binascii.a2b_base64(data, strict_mode=True)
     except binascii.Error:
         pass
-    if b"=" in data.rstrip(b"=\r\n\t "):
-        # Several padded pieces in a row: decode each, or all after the first would be lost.
+    if b"=" in data.rstrip(b"=\r\n\t ") and data.count(b"=") <= 4000:
+        # Several padded pieces in a row: decode each, or all after the first would be lost …
         pieces = re.split(rb"=+", data)
-        if len(pieces) <= 2000:
-            # … unless it is no base64 at all, but a footer that list software put below.
-            more = [piece for piece in pieces[1:] if _PURE_BASE64.fullmatch(piece)]
-            return b"".join(_base64_run(piece) for piece in (pieces[0], *more))
+        # … unless it is no base64 at all, but a footer that list software put below.
+        more = [piece for piece in pieces[1:] if _PURE_BASE64.fullmatch(piece)]
+        return b"".join(_base64_run(piece) for piece in (pieces[0], *more))
     return _base64_run(data)
 
 

@@ -348,16 +348,17 @@ def _enter(node: LexborNode, tag: str, writer: _Writer, numbers: list[int]) -> s
     elif tag == "blockquote":
         attributes = node.attributes
         kind = f"{attributes.get('type') or ''} {attributes.get('class') or ''}".lower()
-        # A blockquote without a mark of its maker is how people indent their own words.
-        if "cite" in kind or "quote" in kind:
+        style = (attributes.get("style") or "").replace(" ", "").lower()
+        # A blockquote without a mark of its maker is how people indent their own words; Gmail marks those too.
+        if ("cite" in kind or "quote" in kind) and "border:none" not in style:
             writer.begin_quote()
             return "quote"
     elif tag == "a":
         return f"link:{node.attributes.get('href') or ''}\n{node.text(strip=True)[:300]}"
     if tag in ("pre", "textarea", "xmp", "listing"):
         return "pre"
-    style = node.attributes.get("style") if tag in ("div", "span", "p", "td", "font") else None
-    return "pre" if style and "white-space:pre" in style.replace(" ", "").lower() else ""
+    look = node.attributes.get("style") if tag in ("div", "span", "p", "td", "font") else None
+    return "pre" if look and "white-space:pre" in look.replace(" ", "").lower() else ""
 
 
 def _gap_of(node: LexborNode, tag: str) -> int:

@@ -14,9 +14,6 @@ from gateway.analysis.away import is_away_subject, is_away_text, is_away_topic
 from gateway.analysis.reports import NOTICE_KINDS, read_notice
 from gateway.model import Envelope, Message, Origin
 
-MAX_RECEIVED = 25
-"""More Received fields than this: the mail goes in circles (mail.md 7.2)."""
-
 _DAEMONS = re.compile(
     r"(?:mailer-?daemon|mail-?daemon|postmaster|mail[-_ ]?delivery([-_ ]?(sub)?system)?|mdaemon|mailadmin|"
     r"mail[-_ ]?admin|bounces?|uucp|double-bounce|mailsrv-daemon|mmdf|mrsp_smtp_out|systemadmin(istrator)?)"

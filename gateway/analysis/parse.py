@@ -54,6 +54,8 @@ def _parse(raw: bytes) -> Message:
         return _unreadable(data, begin, header.body_start, f"its header has more than {MAX_FIELDS} fields")
     defects = early
     message = read_header(header, defects, find_hint(data, header))
+    if data.find(b"\0", begin, header.body_start) >= 0:
+        defects.append("a NUL stands in the header")
     structure = Structure()
     split_parts(data, header, structure)
     _unwrap(structure)
@@ -229,7 +231,7 @@ def _read_attachments(parts: list[Part], rest: list[int], shown: set[int], conte
         kind = part.type
         if part.main == "message" and _depth_of_mail(data) > MAX_DEPTH:
             content.unreadable = f"The mail holds mails nested more than {MAX_DEPTH} deep: it {_ORIGINAL}."
-        content.attachments.append(_attachment(part, name, kind, data, parts))
+        content.attachments.append(_attachment(part, name, kind, data, parts, content.html))
         if is_tnef(kind, name, data):
             _read_tnef(data, content)
     for part in parts:
@@ -246,13 +248,15 @@ def _also_listed(part: Part) -> bool:
     return part.type not in ("text/plain", "text/html", "text/enriched", "text/richtext")
 
 
-def _attachment(part: Part, name: str, kind: str, data: bytes, parts: list[Part]) -> Attachment:
+def _attachment(part: Part, name: str, kind: str, data: bytes, parts: list[Part], html: str) -> Attachment:
     content_id = part.content_id()
     subject = ""
     if not name.strip() and kind == "message/rfc822":
         subject = decode_value(split_fields(data, 0, min(len(data), 65536), 100).first("subject"))
     related = part.parent >= 0 and parts[part.parent].type == "multipart/related"
-    inline = part.disposition == "inline" or (part.disposition != "attachment" and related and bool(content_id))
+    # Outlook and others call a picture an attachment that stands in the middle of their text.
+    placed = bool(content_id) and f"cid:{content_id}" in html
+    inline = placed or part.disposition == "inline" or (part.disposition == "" and related and bool(content_id))
     clean = clean_filename(name) if name.strip() else make_filename(kind, subject)
     return make_attachment(clean, kind, data, inline, content_id)
 

@@ -37,6 +37,7 @@ PEOPLE = {
     "asks about an Abwesenheitsnotiz": f"{ANN}Subject: Abwesenheitsnotiz einrichten\n\nWie geht das?",
     "writes that she will be away": f"{ANN}Subject: Order 7\n\nI am on vacation until Monday, please wait.",
     "answers from a holiday": f"{ANN}In-Reply-To: <a@desk.test>\nSubject: Re: Order 7\n\nI am away until Monday.",
+    "announces an absence": f"{ANN}Subject: Out of office: Ann, 3-7 August\n\nI am away then.",
     "absent from a meeting": f"{ANN}Subject: Absence of my invoice\n\nhello",
     "complains about a delivery": f"{ANN}Subject: Delivery failed\n\nThe parcel was not delivered to my address.",
     "complains about a mail": (
@@ -92,7 +93,7 @@ AWAY_SUBJECTS = [
     "자동 회신: hello",
     "Trả lời tự động: hello",
     "ตอบกลับอัตโนมัติ: hello",
-    "Out of Office: hello",
+    "Out of Office AutoReply: hello",
     "Auto-Reply Re: hello",
 ]
 
@@ -113,6 +114,7 @@ AUTOMATIC = {
     "apple": ("X-Apple-Action: VACATION\n", Origin.AUTO_REPLY),
     "precedence": ("Precedence: auto_reply\n", Origin.AUTO_REPLY),
     "away answer": ("In-Reply-To: <a@desk.test>\nSubject: Away from the office\n", Origin.AUTO_REPLY),
+    "out of office answer": ("References: <a@desk.test>\nSubject: Out of Office: hello\n", Origin.AUTO_REPLY),
     "list id": ("List-Id: <l.customer.test>\n", Origin.LIST),
     "unsubscribe": ("List-Unsubscribe: <mailto:u@customer.test>\n", Origin.LIST),
     "bulk": ("Precedence: bulk\n", Origin.LIST),

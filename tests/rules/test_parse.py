@@ -206,6 +206,13 @@ class TestWhichTextIsRead:
         picture = message.attachments[0]
         assert (picture.inline, picture.content_id, picture.content) == (True, "pic@x", b"\x89PNG\r\n\x1a\n")
 
+    def test_a_picture_in_the_middle_of_the_text_is_inline_whatever_the_sender_calls_it(self) -> None:
+        html = leaf("text/html", b'<p>see <img src="cid:pic@x"></p>')
+        message = parse(
+            multipart("mixed", html, PNG.replace(b"Content-ID", b"Content-Disposition: attachment\r\nContent-ID"))
+        )
+        assert message.attachments[0].inline
+
     def test_an_attached_mail_never_joins_the_text(self) -> None:
         inner = leaf("message/rfc822", b"Subject: inner story\r\n\r\nnot mine")
         message = parse(multipart("mixed", PLAIN, inner))

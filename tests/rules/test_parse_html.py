@@ -52,3 +52,8 @@ CASES = {
 def test_html(name: str) -> None:
     html, text = CASES[name]
     assert html_to_text(html) == text
+
+
+def test_an_indent_of_gmail_is_not_a_quote() -> None:
+    html = '<blockquote class="gmail_quote" style="margin:0 0 0 40px; border: none; padding:0px">mine</blockquote>'
+    assert html_to_text(html) == "mine"
