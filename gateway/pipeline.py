@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from gateway.address import fold_address
 from gateway.analysis.cage import Cage, Resolver
 from gateway.desk.case import Case, OwnText
 from gateway.desk.commands import read_commands, read_subject
@@ -84,9 +85,25 @@ def _take_ticket(tx: Connection, case: Case) -> TicketFacts | None:
         return None
     known = case.facts.tickets.get(number)
     if known is not None:
-        return known  # recall has locked and loaded it
+        return _with_proven_name(known, case)  # recall has locked and loaded it
     ticket = tickets.open_ticket(tx, number, case.mail.envelope.inbox, customer_of(case), case.settings, case.now)
-    return ticket if number else replace(ticket, subject=_subject(case))
+    return _with_proven_name(ticket if number else replace(ticket, subject=_subject(case)), case)
+
+
+def _with_proven_name(ticket: TicketFacts, case: Case) -> TicketFacts:
+    """The author's name may be shown from the first proven mail on (mail.md 5.1); the store remembers it afterwards."""
+    if case.author is None or not case.verdict.proven or case.verdict.role == "agent":
+        return ticket
+    address = fold_address(case.author.address)
+
+    def shown(person: Person) -> Person:
+        return replace(person, known=True) if fold_address(person.address) == address else person
+
+    return replace(
+        ticket,
+        customer=shown(ticket.customer) if ticket.customer else None,
+        participants=tuple(map(shown, ticket.participants)),
+    )
 
 
 def _subject(case: Case) -> str:

@@ -29,6 +29,9 @@ _HEADER_LINE = re.compile(r"^\s*\*?(?:from|von|de|sent|gesendet|date|datum|to|an
 _BEGINS = re.compile(r"^\W*(?:on|am|le|el|il|op|den|em|på|dnia|w dniu|\d{4}|\w{2,3}[.,])(?!\w)[^!?]{0,24}?\d", re.I)
 """How a client begins an attribution: "On Mon, 23 Nov …", "Am 23.11.2026 …", "2026-11-23 …"."""
 _WORDS = re.compile(r"\w+")
+_CLOSING_LINES = 4
+_CONTACT = re.compile(r"@|https?:|www\.|(?:\d[\d\s()/.-]*){6}|\b(?:sent from|gesendet von|envoyé d|sent via)\b", re.I)
+"""A line of contact data or of a telephone's pride: the mail program's words, not the author's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def relay_text(body: Body, html: str, ticket: TicketFacts | None, settings: Sett
     """
     inbox = settings.inbox.get(ticket.inbox) if ticket else None
     inbox = inbox or next(iter(settings.inbox.values()), None)
-    lines = body.new.replace("\r\n", "\n").split("\n")
+    lines = _own_words(body).replace("\r\n", "\n").split("\n")
     lines, ours_quoted = _cut_status(lines, ticket.number if ticket else 0, inbox, settings)
     theirs, internal = _known_texts(ticket)
     lines = [line for line in lines if _may_stay(line, theirs, internal, settings, strict=ours_quoted)]
@@ -63,6 +66,16 @@ def relay_text(body: Body, html: str, ticket: TicketFacts | None, settings: Sett
     if formatted and not (uses_formatting(formatted) and matching_html(formatted, text)):
         formatted = ""
     return Relayed(text, formatted, "cut-line" if unclear else "")
+
+
+def _own_words(body: Body) -> str:
+    """The new text with the closing typed below it ("Alice"); what a mail program adds below "-- " stays away."""
+    closing: list[str] = []
+    for line in body.signature.strip("\n").split("\n"):
+        if not line.strip() or line.startswith("--") or _CONTACT.search(line) or len(closing) == _CLOSING_LINES:
+            break
+        closing.append(line)
+    return body.new.rstrip("\n") + "\n\n" + "\n".join(closing) if closing else body.new
 
 
 # ---------------------------------------------------------------------------------------------- our status line

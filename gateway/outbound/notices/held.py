@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from gateway.model import EventFact, Person
 from gateway.outbound import thread
 from gateway.outbound.addressing import display_address
@@ -35,6 +37,15 @@ def _markers(bad_line: str) -> str:
     return " " * start + "^" * max(1, len(word))
 
 
+def _problem(scene: Scene) -> str:
+    """The sentence for a reason that has no template of its own; "" when there is none."""
+    key = f"held_{scene.notice.reason}"
+    if not scene.words.knows(key):
+        return ""
+    facts = {name: readable(scene.fact(name)) for name in ("verb", "value", "names")}
+    return scene.words.say(key, **facts)
+
+
 def _told(scene: Scene, event: EventFact | None, author: Person | None) -> str:
     """What a colleague wrote, without the greeting: the one who collided wants the substance."""
     if not event:
@@ -42,13 +53,22 @@ def _told(scene: Scene, event: EventFact | None, author: Person | None) -> str:
     return without_salutation(readable(event.text), scene.first(author) if author else "")
 
 
+def _earlier_by(scene: Scene, theirs: EventFact | None, mine: EventFact | None) -> str:
+    """How long before; "" for less than a minute."""
+    if not theirs or not mine or mine.at - theirs.at < timedelta(minutes=1):
+        return ""
+    return scene.words.span(mine.at - theirs.at, long=True)
+
+
 def write_held(scene: Scene) -> Writing:
     """An agent's mail was not sent: why, what it said, and what to do. The reply address names the held text."""
     notice, words = scene.notice, scene.words
     held = scene.held
-    own = readable(notice.text or (held.text if held else ""))
-    theirs = scene.find_event(notice.other) if notice.other else None
     mine = scene.find_event(notice.about)
+    # The event has the mail's text as it came, the bad line included; the HeldFact what would be sent.
+    own = readable(notice.text or (mine.text if mine and notice.reason == "command" else held.text if held else ""))
+    own = own or (readable(mine.text) if mine else "")
+    theirs = scene.find_event(notice.other) if notice.other else None
     template = _TEMPLATES.get(notice.reason, "held-other.txt")
     colleague = scene.person(theirs.party) if theirs else None
     orders = () if template in _WITHOUT_SEND else ("send", "discard")
@@ -62,12 +82,12 @@ def write_held(scene: Scene) -> Writing:
         colleague_first=scene.first(colleague or scene.owner),
         their_clock=words.moment(theirs.at, scene.now) if theirs else "",
         my_clock=words.moment(mine.at, scene.now) if mine else words.clock(scene.now),
-        earlier_by=words.span(mine.at - theirs.at, long=True) if theirs and mine and mine.at >= theirs.at else "",
+        earlier_by=_earlier_by(scene, theirs, mine),
         bad_line=bad_line,
         markers=_markers(bad_line),
         verb=bad_line.lstrip("#!/ ").split(" ")[0].rstrip(":") if bad_line else "",
         hint=scene.fact("hint"),
-        problem=scene.fact("problem"),
+        problem=scene.fact("problem") or _problem(scene),
         address=display_address(scene.fact("address")),
         registered=scene.recipient.address,
         lead=scene.lead_name(),

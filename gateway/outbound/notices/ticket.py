@@ -94,7 +94,8 @@ def _answered_after(scene: Scene, mail: EventFact | None) -> str:
     if not mail:
         return ""
     ours = [e for e in scene.ticket.events if e.kind == "answer" and e.public and e.number < mail.number]
-    return scene.words.span(mail.at - ours[-1].at) if ours else ""
+    took = mail.at - ours[-1].at if ours else timedelta(0)
+    return scene.words.span(took) if took >= timedelta(minutes=1) else ""
 
 
 def _copied(scene: Scene) -> str:
@@ -158,22 +159,37 @@ def write_customer_reply(scene: Scene) -> Writing:
 
 
 def write_answered(scene: Scene) -> Writing:
-    """A colleague answered: a copy for watchers and for the owner it was taken from."""
+    """A colleague answered or took the ticket: for watchers and for the owner it was taken from."""
+    if scene.notice.reason in ("claim", "assign"):
+        return _taken(scene)
     return _news(scene, "answered.txt", ticket_event="answered", from_name=via(scene, scene.notice.author))
+
+
+def _taken(scene: Scene) -> Writing:
+    """Somebody else has the ticket now: one line, no mail to show."""
+    return writing(
+        agent_row(scene, "a", scene.notice.event),
+        root_thread(scene, thread.about(scene.ticket, scene.recipient, scene.notice.about, scene.notice.event)),
+        from_name=via(scene, scene.notice.author),
+        text=scene.render("taken.txt", author_first=scene.first(scene.notice.author)),
+        ticket_event="answered",
+    )
 
 
 def write_unproven(scene: Scene) -> Writing:
     """A mail held beside the ticket because nobody can say who wrote it (mail.md 9.3)."""
-    held = scene.held
+    held, about = scene.held, scene.find_event(scene.notice.about)
     claimed = display_address(scene.fact("address"))
     parts, left_out = scene.files(scene.notice.attachments, scene.settings.agent_mail.max_size)
-    links = scene.links(("open", "discard", "spam"), scene.notice.event)
+    report = scene.notice.reason in ("unverified-report", "complaint")
+    links = scene.links(() if report else ("open", "discard", "spam"), scene.notice.event)
     text = scene.render(
         "unproven.txt",
-        text=readable(held.text if held else scene.notice.text) or scene.words.say("no_text"),
+        text=readable(held.text if held else about.text if about else scene.notice.text) or scene.words.say("no_text"),
         claimed=claimed,
         says=scene.name(scene.notice.author) if scene.notice.author else claimed,
         unknown=scene.notice.reason in ("unknown-sender", "machine"),
+        report=report,
         failed=scene.flag("failed") or scene.notice.reason == "dmarc-fail",
         files=[p.name for p in parts],
         left_out=left_out,
