@@ -183,8 +183,8 @@ class Edge:
         return Taken(len(self.mails))
 
     async def committed(self, number: int = 1) -> None:
-        """Wait until so many mails were taken."""
-        await until(lambda: len(self.mails) >= number)
+        """Wait until so many mails were taken; long, because a mail server in front tries again when it likes."""
+        await until(lambda: len(self.mails) >= number, patience=60)
 
 
 @asynccontextmanager
