@@ -245,7 +245,7 @@ class _Evaluation:
         """
         if dmarc.record is not None or any(is_related(one.domain, dmarc.domain) for one in signatures):
             return True
-        if dmarc.undecided:
+        if dmarc.undecided or self._answers.needs:
             return None
         envelope = self._envelope
         if envelope.client_address:

@@ -156,7 +156,9 @@ def _judge(
     """The rest of the table, for one signature."""
     own = canonical_field(signature.field, signature.header_relaxed, cut_signature(signature.field.value))
     names = [name.encode("latin-1") for name in signature.covers]
-    signed = signed_fields(header.fields, names, signature.header_relaxed) + own.removesuffix(b"\r\n")
+    # A signature that names dkim-signature in h= means the others, not itself.
+    others = [field for field in header.fields if field is not signature.field]
+    signed = signed_fields(others, names, signature.header_relaxed) + own.removesuffix(b"\r\n")
     shown = replace(
         shown,
         covers=signature.covers,

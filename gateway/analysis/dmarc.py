@@ -162,8 +162,10 @@ class Dmarc:
             return True
         if not self.may_align(domain, kind):
             return False
+        if self._own.undecided:
+            return None  # nothing more is asked until it is known whether it matters
         walk = self._walk(domain)
-        if self._own.undecided or walk.undecided:
+        if walk.undecided:
             return None
         if not self._own.found and not walk.found:
             return True  # no record anywhere: relaxed, by the public suffix list (RFC 7489)
@@ -177,13 +179,16 @@ class Dmarc:
             if self._own.undecided:
                 return DmarcResult(result="pass" if aligned else "temperror")
             return DmarcResult(result="permerror" if self._own.unusable else "none")
-        policy = self._effective_policy(self.record) if not aligned else self._policy(self.record)
-        shown = DmarcResult(policy=policy or "", domain=self.record.domain)
+        policy: str | None = self._policy(self.record)
         if aligned:
-            return DmarcResult(result="pass", policy=shown.policy, domain=shown.domain)
-        if possible or policy is None or self.undecided:
-            return DmarcResult(result="temperror", policy=shown.policy, domain=shown.domain)
-        return DmarcResult(result="fail", policy=shown.policy, domain=shown.domain)
+            return DmarcResult(result="pass", policy=policy or "", domain=self.record.domain)
+        # Whether the name exists is asked last, when nothing else is open: names asked and not used in the end would
+        # count against the budget, and the verdict could not be replayed with the records that were used.
+        if not possible and not self.undecided:
+            policy = self._effective_policy(self.record)
+            if policy is not None:
+                return DmarcResult(result="fail", policy=policy, domain=self.record.domain)
+        return DmarcResult(result="temperror", policy=policy or "", domain=self.record.domain)
 
     def _policy(self, record: DmarcRecord) -> str:
         return record.policy if record.domain == self.domain else record.subdomains

@@ -93,7 +93,7 @@ def check_spf(answers: Answers, client: str, reverse_path: str, helo: str) -> Sp
     shown = SpfResult(domain=fold_domain(domain))
     sender = f"{local or 'postmaster'}@{shown.domain}" if reverse_path else ""
     if len(reverse_path) > MAX_PATH or not is_name(shown.domain if reverse_path else helo.rstrip(".")):
-        return SpfResult(domain=shown.domain, reason="there is no domain to ask")
+        return SpfResult(reason="there is no domain to ask")
     try:
         query = _Query(answers, str(mapped or address), sender, helo)
         result, _, explanation = query.check()

@@ -258,6 +258,13 @@ def test_a_provider_without_key_does_not_hide_the_author_s_signature() -> None:
     assert results.proof is Proof.DKIM
 
 
+def test_a_signature_may_cover_other_signatures_but_never_itself() -> None:
+    covering = "from:subject:date:message-id:dkim-signature"
+    inner = sign(ANN, "customer.test", h=covering)
+    assert result_of(inner).result == "pass"
+    assert [one.result for one in check(sign(inner, "customer.test", h=covering)).dkim] == ["pass", "fail"]
+
+
 def test_eight_signatures_are_evaluated_the_author_s_first() -> None:
     raw = sign(ANN, "customer.test")
     for n in range(20):
