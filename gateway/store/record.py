@@ -40,6 +40,10 @@ _CHANGE_TICKET = sa.update(tickets).where(tickets.c.number == bindparam("of_tick
 _LAST_POSITION = sa.select(sa.func.coalesce(sa.func.max(participants.c.position), 0)).where(
     participants.c.ticket == bindparam("of_ticket")
 )
+_WITHOUT_EFFECT = ("discarded", "expired")
+_JOURNAL_OF_HELD = sa.select(held.c.journal).where(
+    held.c.ticket == bindparam("of_ticket"), held.c.event == bindparam("of_event"), held.c.journal != 0
+)
 _RESOLVE = sa.update(held).where(
     held.c.ticket == bindparam("of_ticket"), held.c.event == bindparam("of_event"), held.c.resolution == ""
 )
@@ -269,3 +273,6 @@ def _record_held(tx: Connection, number: int, mail_id: int, plan: Plan) -> None:
     for event, resolution in plan.resolved:
         # Only what is still open: a held text is decided once.
         tx.execute(_RESOLVE, {"of_ticket": number, "of_event": event, "resolution": resolution})
+        if resolution in _WITHOUT_EFFECT:
+            for row_id in tx.execute(_JOURNAL_OF_HELD, {"of_ticket": number, "of_event": event}).scalars():
+                journal_rows.discard(tx, row_id, resolution)

@@ -1,0 +1,151 @@
+"""The road of one mail without edges: a real store, the real readers, the real rules; values in, facts out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from gateway import pipeline
+from gateway.analysis.authenticate import AuthenticationRules
+from gateway.analysis.examine import Rules, examine
+from gateway.model import Envelope, Findings, InboundMail, Mailbox, OutboundMail, Plan, Proof, TicketFacts
+from gateway.reference import Keys
+from gateway.settings import Agent, General, Hours, Inbox, Settings
+from gateway.store import deliveries, journal, tickets
+from gateway.store.database import Database
+
+NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+
+SETTINGS = Settings(
+    ticketgate=General(id_domain="tickets.desk.test"),
+    inbox={
+        "support": Inbox(
+            name="Desk",
+            address="support@desk.test",
+            handle="support",
+            agents=("alice", "bob"),
+            hours=Hours(weekdays=""),
+        )
+    },
+    agents={
+        "alice": Agent(handle="alice", name="Alice Ahmed", address="alice@corp.test"),
+        "bob": Agent(handle="bob", name="Bob Smith", address="bob@corp.test"),
+    },
+    keys=Keys("k", {"k": bytes(range(32))}),
+)
+
+_RULES = Rules(
+    authentication=AuthenticationRules(),
+    own_addresses=frozenset({"support@desk.test"}),
+    id_domain="tickets.desk.test",
+)
+
+
+class Road:
+    """Sends mails down the road one by one, on a clock of its own."""
+
+    def __init__(self, database: Database, settings: Settings = SETTINGS) -> None:
+        self.database, self.settings, self.now = database, settings, NOW
+        self._serial = 0
+        with database.begin() as tx:
+            tickets.ensure_agents(tx, settings)
+
+    def arrive(
+        self,
+        raw: bytes,
+        *,
+        recipient: str = "support@desk.test",
+        proof: Proof = Proof.DKIM,
+        reverse_path: str = "x@y.test",
+    ) -> Plan:
+        """Journal, read and decide one mail; its author's proof is given, everything else is real."""
+        self.now += timedelta(minutes=1)
+        envelope = Envelope(
+            reverse_path=reverse_path, recipient=recipient, inbox="support", source="lmtp", received_at=self.now
+        )
+        with self.database.begin() as tx:
+            journal.append(tx, envelope, raw)
+        return self.process(proof)[-1]
+
+    def process(self, proof: Proof = Proof.DKIM) -> list[Plan]:
+        """Decide everything that is due."""
+        plans = []
+        while True:
+            with self.database.begin() as tx:
+                claimed = journal.claim(tx, 1, "test", self.now, timedelta(minutes=5))
+            if not claimed:
+                return plans
+            findings = self.read(claimed[0], proof)
+            with self.database.begin() as tx:
+                plans.append(pipeline.process(tx, claimed[0], findings, self.settings, self.now))
+
+    def read(self, mail: InboundMail, proof: Proof) -> Findings:
+        findings = examine(mail.raw, mail.envelope, {}, _RULES)
+        authentication = replace(findings.authentication, proof=proof, temporary=False, why="given by the test")
+        return replace(findings, authentication=authentication, needs=())
+
+    def outbox(self) -> list[OutboundMail]:
+        """Every mail that was queued, oldest first; they are taken out, as if sent."""
+        with self.database.begin() as tx:
+            claimed = deliveries.claim_due(tx, 1000, "test", self.now, timedelta(minutes=5))
+            for delivery in claimed:
+                deliveries.record_attempt(tx, delivery, "sent", "250 OK", None, self.now)
+        return [delivery.mail for delivery in claimed]
+
+    def ticket(self, number: int) -> TicketFacts:
+        with self.database.begin() as tx:
+            found = tickets.load_ticket(tx, number)
+        assert found is not None
+        return found
+
+
+def make_mail(
+    author: Mailbox | str,
+    text: str,
+    *,
+    subject: str = "Invoice 2231 is wrong",
+    to: str = "support@desk.test",
+    message_id: str = "",
+    answers: str = "",
+    references: str = "",
+    extra: str = "",
+) -> bytes:
+    """A plain mail as a client writes it."""
+    address = author if isinstance(author, str) else author.address
+    head = [
+        f"From: {address}",
+        f"To: {to}",
+        f"Subject: {subject}",
+        "Date: Mon, 23 Nov 2026 09:58:00 +0000",
+        f"Message-ID: {message_id or '<' + str(abs(hash((address, text, subject, answers)))) + '@client.test>'}",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=utf-8",
+    ]
+    head += [f"In-Reply-To: {answers}"] if answers else []
+    head += [f"References: {references or answers}"] if answers or references else []
+    head += [extra] if extra else []
+    return ("\r\n".join(head) + "\r\n\r\n" + text.replace("\n", "\r\n") + "\r\n").encode()
+
+
+def header_of(mail: OutboundMail, name: str) -> str:
+    """One header field of an outgoing mail, unfolded."""
+    import email
+    import email.policy
+
+    return str(email.message_from_bytes(mail.content, policy=email.policy.default)[name] or "")
+
+
+def text_of(mail: OutboundMail) -> str:
+    """The plain text of an outgoing mail."""
+    import email
+    import email.policy
+
+    body = email.message_from_bytes(mail.content, policy=email.policy.default).get_body(("plain",))
+    return str(body.get_content()).replace("\r\n", "\n") if body else ""
+
+
+def address_of(mail: OutboundMail) -> str:
+    """Where a reply to this mail goes."""
+    from email.utils import parseaddr
+
+    return parseaddr(header_of(mail, "Reply-To"))[1]
