@@ -27,15 +27,34 @@ _DAY = re.compile(
 )
 _CLOCK_AT_END = re.compile(r"\d[:.]\d\d(?: ?[AaPp]\.?[Mm]\.?)?\)? ?[:：]$")
 _GMAIL = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?: \d{1,2}:\d\d)?(?: GMT[+-]\d\d?:\d\d)? \S")
+_REPORTED = re.compile(r"[^\W\d_] (?:mentioned|replied|responded|answered|asked|typed|quoth|spake|opined|stated)[:：]$")
 _BLANKS = " \t\xa0\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # and marks of direction
 _HINT = re.compile(r"[\d@]")
 _FIRST_DIGIT = re.compile(r"\d")
-_ARTICLE = re.compile(
-    r"(?:the|a|an|our|my|your|this|that|he|she|it|they|we|i|der|die|das|ein|eine|er|sie|le|la|les|un|une|il|el|los|het|de|och)\s",
+_PROSE = re.compile(
+    r"(?<!\w)(?:and|the|that|which|i|we|he|she|they|it|und|der|die|das|dass|ich|wir|er|sie|es|le|les|je|il|elle|nous|et|que"
+    r"|los|las|yo|y|het|een|ik|hij|wij|e|o|io|jeg|vi|han|hun|hon|jag|i)(?!\w)",
     re.IGNORECASE,
 )
+_PARTICLE = re.compile(r"(?<!\w)(?:v[ao]n der|v[ao]n het|de les|o/η|je oseba|[Kk]l\.?|[A-Z]\.)(?!\w)")
+_WORDS = re.compile(r"[^\W\d_]+")
 _DASHES = re.compile(r"^[-\s*>_]{2,}|[-\s*_]{2,}$")
-_FINAL_ONLY = ("said", "says", "sent", "writes", "scrive", "pisze", "пишет")  # verbs that never stand before the name
+_FINAL_ONLY = (
+    "wrote",
+    "a écrit",
+    "a ecrit",
+    "écrivait",
+    "ha scritto",
+    "ha escrito",
+    "scrisse",
+    "said",
+    "says",
+    "sent",
+    "writes",
+    "scrive",
+    "pisze",
+    "пишет",
+)  # verbs that never stand before the name
 _SAID_AFTER = re.compile(
     r"^[\s,]*(?:the following|following|le message suivant|következőt?|följande|dit|:)?[\s:：*_-]*$", re.IGNORECASE
 )
@@ -50,7 +69,7 @@ def find_attribution(lines: Sequence[str], end: int, quoted_below: bool) -> tupl
     if not last or len(last) > MAX_LENGTH or not (last.endswith(_ENDS) or (last[0].isdigit() and " GMT" in last)):
         return None
     near = "".join(lines[max(0, end - MAX_LINES - 1) : end + 1])
-    if len(near) <= 2 * MAX_LENGTH and not _HINT.search(near) and not WROTE.search(near):
+    if len(near) <= 2 * MAX_LENGTH and not (_HINT.search(near) or WROTE.search(near) or _REPORTED.search(last)):
         return None
     partial: tuple[int, str] | None = None
     joined, used, at = "", 0, end
@@ -90,7 +109,7 @@ def _undress(text: str) -> str:
 
 
 def _judge(text: str) -> str:
-    """"full" (who, when, verb or colon), "address" (address and verb), "loose" (enough above quote marks), ""."""
+    """ "full" (who, when, verb or colon), "address" (address and verb), "loose" (enough above quote marks), ""."""
     if not text:
         return ""
     colon = text[-1] in ":："
@@ -103,6 +122,8 @@ def _judge(text: str) -> str:
         return "full" if len(text) < 200 else ""
     if address and colon and day and (_opens_with_date(text, day) or _CLOCK_AT_END.search(text)) and len(text) < 200:
         return "full"
+    if colon and len(text) < 80 and _REPORTED.search(text):
+        return "loose"
     if colon and (address or (day and _opens_with_date(text, day))) and len(text) < 160:
         return "loose"
     return ""
@@ -118,11 +139,25 @@ def _judge_verb(text: str, verb: re.Match[str], address: bool, day: re.Match[str
             return "full"
         if address and len(before) < 160:
             return "address"
-        return "loose" if colon and len(before) < 80 else ""
+        return "loose" if len(before) < 80 and (colon or (before[:1].isupper() and len(before.split()) <= 4)) else ""
     # "Am 3.2.2016 schrieb Bob <b@x>:", "Bob <b@x> schrieb am Fr., 28. Apr. 2017 um 11:53 Uhr:"
-    if day and (address or (_opens_with_date(text, day) and len(after.split()) <= 6)):
+    if day and (address or (_opens_with_date(text, day) and _is_name_or_date(before, after))):
         return "full"
     return "loose" if day or address else ""
+
+
+def _is_name_or_date(before: str, after: str) -> bool:
+    """Behind the verb stands a name, or a date when the name stands before it; not "schrieb ich Ihnen dies"."""
+    rest = after.strip(" ,:：\"'“„«»")
+    if not rest or len(rest.split()) > 8 or _PROSE.search(rest):
+        return False
+    first = rest[0]
+    return (
+        first.isupper()
+        or first in "(<"
+        or not first.isascii()
+        or (_FIRST_DIGIT.search(rest) is not None and before[:1].isupper())
+    )
 
 
 def _opens_with_date(text: str, day: re.Match[str]) -> bool:
@@ -133,8 +168,7 @@ def _opens_with_date(text: str, day: re.Match[str]) -> bool:
 def _names_somebody(before: str, day: re.Match[str]) -> bool:
     """Between the date and the verb stands a name, not a clause."""
     tail = before[day.end() :]
-    words = re.findall(r"[^\W\d_]+", tail)
     if "," in tail:
         tail = tail.rsplit(",", 1)[1]
-    tail = tail.strip(" ,;:\"'")
-    return len(words) <= 14 and not _ARTICLE.match(tail) and len(tail.split()) <= 8
+    words = _WORDS.findall(tail)
+    return len(words) <= 9 and not _PROSE.search(_PARTICLE.sub(" ", tail))

@@ -16,7 +16,9 @@ from gateway.model import Attachment, Body, Forwarded, Mailbox, Message
 
 _MAX_LINES = 4000
 _MAILTO = re.compile(r"[<\[]\s*mailto:\s*([^<>\[\]\s]{1,254})\s*[>\]]", re.IGNORECASE)
-_BEHALF = re.compile(r"\s(?:on behalf of|im auftrag von|de la part de|en nombre de|em nome de|per conto di|namens)\s", re.IGNORECASE)
+_BEHALF = re.compile(
+    r"\s(?:on behalf of|im auftrag von|de la part de|en nombre de|em nome de|per conto di|namens)\s", re.IGNORECASE
+)
 _ANGLE = re.compile(r"[<(\[]\s*([^\s<>()\[\]]{1,254})\s*[>)\]]")
 
 
@@ -43,7 +45,7 @@ def _read_attached(parts: Sequence[Attachment]) -> Forwarded | None:
     authors = {mail.author.address.casefold() for mail in originals if mail.author and mail.author.address}
     date = first.fields.get("date", ("",))[0]
     author = first.author if len(authors) == 1 and first.author and first.author.address else None
-    return Forwarded(author=author, date=date, subject=first.subject, text=first.text, attached=True)
+    return Forwarded(author=author, date=date, subject=first.subject, text=first.text.strip(), attached=True)
 
 
 def _read_inline(message: Message) -> Forwarded | None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from gateway.analysis.mail_words import FORWARDED, LABELS, MAX_LABEL, ORIGINAL, RAW_FIELDS
 
 _DATE = re.compile(
-    r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\b\d{1,2}:\d\d|(?:19|20)\d\d\b|\d{1,2}\.?[ -][^\W\d_]{3,}|[^\W\d_]{3,}\.?[ -]\d{1,2}\b"
-    r"|\d年|\d일|=E2=80=8E"
+    r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\b\d{1,2}:\d\d|(?:19|20)\d\d\b|\d{1,2}\.?[ -][^\W\d_]{3,}"
+    r"|[^\W\d_]{3,}\.?[ -]\d{1,2}\b|\d年|\d일|=E2=80=8E"
 )
 ADDRESS = re.compile(r"[\w.+=%&'*/~-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})*")
 _FLAT_LABEL = re.compile(r"(?:^|(?<=\s))(\*{0,2}[^\W\d_][\w-]{0,14}) ?\*{0,2}:(?=\s)")
@@ -27,7 +27,7 @@ _MAX_BLOCK_LINES = 40
 
 @dataclass(frozen=True, slots=True)
 class HeaderBlock:
-    """Fields of a quoted header by kind (mail_words.LABELS), and the lines it covers: ``start`` up to before ``end``."""
+    """Fields of a quoted header by kind (mail_words.LABELS); it covers the lines ``start`` up to before ``end``."""
 
     start: int
     end: int
@@ -82,7 +82,7 @@ def read_block(lines: Sequence[str], start: int) -> HeaderBlock | None:
             fields[kind] = value
         last = kind
         at += 1
-    if at < len(lines) and _is_raw(lines[at]) or (start and _is_raw(lines[start - 1])):
+    if (at < len(lines) and _is_raw(lines[at])) or (start and _is_raw(lines[start - 1])):
         return None
     known = [kind for kind in ("from", "date", "to", "subject") if fields.get(kind)]
     if not known or ("from" not in fields and "date" not in fields):
@@ -91,7 +91,7 @@ def read_block(lines: Sequence[str], start: int) -> HeaderBlock | None:
 
 
 def _read_flat(line: str) -> dict[str, str] | None:
-    """"From: Bob <b@x> Sent: Monday 3 May 2021 10:00 To: Ann Subject: Hi": a header whose line breaks were lost."""
+    """ "From: Bob <b@x> Sent: Monday 3 May 2021 10:00 To: Ann Subject: Hi": a header whose line breaks were lost."""
     if len(line) > 600 or line.count(":") < 2:
         return None
     fields: dict[str, str] = {}
@@ -122,7 +122,7 @@ def _continues(lines: Sequence[str], at: int, limit: int, fields: dict[str, str]
         # A label of a language we do not know, among those we know.
         return 1 if at + 1 >= len(lines) or not lines[at + 1].strip() or read_field(lines[at + 1]) else 0
     value = fields[last]
-    if line[0] in " \t" and line.strip() or value.endswith((",", ";", "<", "[mailto:")) or not value:
+    if line[0] in " \t" or value.endswith((",", ";", "<", "[mailto:")) or not value:
         return 1
     for ahead in range(at + 1, min(at + 4, limit)):
         if not lines[ahead].strip():
@@ -156,7 +156,7 @@ def _is_certain(fields: dict[str, str]) -> bool:
 
 
 def read_separator(line: str) -> str:
-    """"original", "forwarded", "rule" (dashes only), "titled" (words between dashes), or "" for an ordinary line."""
+    """ "original", "forwarded", "rule" (dashes only), "titled" (words between dashes), or "" for an ordinary line."""
     text = line.strip()
     if len(text) < 4 or len(text) > 160:
         return ""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 from gateway.analysis.attribution import find_attribution
-from gateway.analysis.header_block import HeaderBlock, read_block, read_field, read_separator
+from gateway.analysis.header_block import ADDRESS, HeaderBlock, is_date, read_block, read_field, read_separator
 
 MAX_LINE = 2000
 MAX_ATTRIBUTIONS = 300  # lines tried as an attribution; a mail has a dozen, a hostile one hundred thousand
@@ -21,7 +21,9 @@ _MARKS = re.compile(r"(?:[ \t]{0,3}>)+ ?")
 _OTHER_MARKS = re.compile(r"[ \t]{0,3}([|)#:%}&!\]]|[A-Za-z]{1,10}>)(?= |$|[>|])")
 _PIPED = re.compile(r"[ \t]{0,3}\|(?: |$)")
 _ATTRIBUTION_ENDS = ":：>-*…eté\u202c\u200e\u200f\u2069"
-_END_MARK = re.compile(r"-{2,} ?end (?:of )?(?:forwarded|original|included|quoted) (?:message|mail|text)", re.IGNORECASE)
+_END_MARK = re.compile(
+    r"-{2,} ?end (?:of )?(?:forwarded|original|included|quoted|inserted)(?: message| mail| text)?", re.IGNORECASE
+)
 _BROKEN_TAIL = re.compile(r">\s*(?:[^\W\d_]{2,12}(?:\s[^\W\d_]{2,12})?)?\s*[:：]\s*$|>\s*(?:wrote|écrit)$")
 _STATUS = re.compile(
     r"#\d{1,9} (?:new|yours|open|waiting|snoozed|closed|taken|held|not sent|not delivered|undelivered|internal note|"
@@ -49,6 +51,7 @@ class History:
     rule: str
     blocks: list[Block] = field(default_factory=list)
     introductions: set[int] = field(default_factory=set)
+    declined: int = 0  # up to this line a header block was looked at and not believed
     weak: int = -1  # a line that looks like a boundary, with too little evidence
 
 
@@ -154,45 +157,65 @@ def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool], 
             return
         rule, start, end = _boundary(lines, at, text, history)
         if rule:
-            below = end if end < len(lines) and not lines.blank(end) else lines.following[min(end, len(lines) - 1)]
-            if start in lines.soft:
-                below = start
-            if below < len(lines) and _is_quoted(lines, below):
-                # Quote marks below say themselves how far the history goes.
-                history.introductions.update(range(start, max(end, at + 1)))
-                _quote_run(lines, below)
-                history.rule = rule if history.rule == "none" else history.rule
-                written, at = True, max(end, at + 1)
-                continue
-            if (rule == "attribution" or answers) and not any(text.strip() for text in lines.bare[:start]):
-                # All of the mail would be history. Somebody who answers below a quote without marks writes this too;
-                # a header at the top of a mail that does not answer is a forward, and all of it is the original.
-                if rule != "attribution" and read_block(lines.bare, below if end <= at + 1 else at) is not None:
-                    found = read_block(lines.bare, below if end <= at + 1 else at)
-                    end = max(end, found.end) if found else end
-                history.introductions.update(range(start, end))
-                history.rule = rule
-                written, at = True, end
-                continue
-            closed = _end_mark(lines, end) if rule in ("separator", "header") and text[0] == "-" else -1
-            if closed >= 0:
-                history.introductions.update(range(start, closed + 1))
-                history.rule = rule
-                written, at = True, closed + 1
-                continue
-            history.cut, history.rule = start, rule
-            return
+            at = _follow(lines, history, rule, start, max(end, at + 1), answers)
+            if at < 0:
+                return
+        else:
+            at += 1
         written = True
-        at += 1
+
+
+def _follow(lines: Lines, history: History, rule: str, start: int, end: int, answers: bool) -> int:
+    """What a boundary in the lines ``start`` to ``end`` means: the cut (-1), or the line where new text may go on."""
+    below = end if end < len(lines) and not lines.blank(end) else lines.following[end - 1]
+    if start in lines.soft:
+        below = start
+    at_top = not any(text.strip() for text in lines.bare[:start])
+    header_end = _header_end(lines, start, below) if rule != "attribution" else -1
+    if below < len(lines) and header_end < 0 and _is_quoted(lines, below):
+        # Quote marks below say themselves how far the history goes. Below an unmarked header they say nothing: the
+        # quoted mail may have been an interleaved answer itself.
+        _quote_run(lines, below)
+    elif at_top and (rule == "attribution" or answers):
+        # All of the mail would be history. Somebody who answers below a quote without marks writes this too; a header
+        # at the top of a mail that does not answer is a forward, and all of it is the original.
+        end = max(end, header_end)
+    else:
+        closed = _end_mark(lines, end) if lines.bare[start].lstrip().startswith("-") else -1
+        if closed < 0:
+            history.cut, history.rule = start, rule
+            return -1
+        end = closed + 1
+    history.introductions.update(range(start, end))
+    if history.rule == "none":
+        history.rule = rule
+    return end
+
+
+def _header_end(lines: Lines, start: int, below: int) -> int:
+    """The line after the unmarked header block in ``start`` or just below it; -1 when there is none."""
+    for at in (start, below):
+        if at < len(lines) and not lines.quoted[at] and _is_field(lines, at):
+            block = read_block(lines.bare, at)
+            if block is not None:
+                return block.end
+    return -1
 
 
 def _end_mark(lines: Lines, at: int) -> int:
     """The line "----- End forwarded message -----" that mutt and Gnus write below what they quote; -1 when none."""
+    depth, last = 1, -1
     for number in range(at, len(lines)):
         line = lines.bare[number]
-        if line.startswith("--") and _END_MARK.match(line):
-            return number
-    return -1
+        if not line.startswith("--"):
+            continue
+        if _END_MARK.match(line):
+            depth, last = depth - 1, number
+            if depth == 0:
+                break
+        elif read_separator(line) == "forwarded":
+            depth += 1
+    return last
 
 
 def _with_attribution(lines: Lines, at: int) -> int:
@@ -204,6 +227,9 @@ def _with_attribution(lines: Lines, at: int) -> int:
         first = lines.attribution(above, True)
         if first >= 0:
             return first
+        text = lines.bare[above].strip()
+        if text.endswith((":", "：")) and len(text) <= 160 and is_date(text):
+            return above  # right above a notice of ours anything with a date and a colon is the client's
     return at
 
 
@@ -218,14 +244,15 @@ def _boundary(lines: Lines, at: int, text: str, history: History) -> tuple[str, 
             block = read_block(lines.bare, below)
             if block is not None and len(block.fields) >= 2:
                 return "header", at, block.end
-    if _is_field(lines, at):
+    if at >= history.declined and _is_field(lines, at):
         block = read_block(lines.bare, at)
         if block is not None:
+            history.declined = block.end
             free = _stands_free(lines, block)
             if block.certain and free:
                 return "header", at, block.end
-            told = "from" in block.fields and ("date" in block.fields or "to" in block.fields)
-            if free and told and history.weak < 0:
+            told = ADDRESS.search(block.author[:400]) is not None and len(block.fields) > 1 and at > 0
+            if free and told and history.weak < 0 and not block.fields.get("subject", "").startswith("[PATCH"):
                 history.weak = at
     quoted_below = below < len(lines) and _is_quoted(lines, below)
     first = lines.attribution(at, quoted_below)
@@ -282,7 +309,7 @@ def _quote_run(lines: Lines, at: int) -> None:
 
 
 def _mark_pipes(lines: Lines) -> None:
-    """"| On … Bob wrote:" or "| From: Bob" above further "|" lines: quote marks; a table or a tree is none."""
+    """ "| On … Bob wrote:" or "| From: Bob" above further "|" lines: quote marks; a table or a tree is none."""
     at = 0
     while at < len(lines):
         if not lines.bare[at].lstrip(" \t").startswith("|"):

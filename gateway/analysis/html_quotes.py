@@ -19,23 +19,36 @@ MAX_HTML = 512 * 1024
 _MAX_ELEMENTS = 12_000
 _MAX_MARKED = 400
 
-_OPEN, _CLOSE, _REST, _SIGN, _SIGNED, _SOFT, _SOFT_END = "\ue0f0", "\ue0f1", "\ue0f2", "\ue0f3", "\ue0f4", "\ue0f5", "\ue0f6"
+_OPEN, _CLOSE, _REST, _SIGN, _SIGNED, _SOFT, _SOFT_END = (
+    "\ue0f0",
+    "\ue0f1",
+    "\ue0f2",
+    "\ue0f3",
+    "\ue0f4",
+    "\ue0f5",
+    "\ue0f6",
+)
 _ANY = re.compile("[\ue0f0-\ue0f6]")
 
-# What each client puts around the mail it quotes. Elements whose class people give their own words too (Gmail marks
+# What each client puts around mail it quotes. Elements whose class people give their own words too (Gmail marks
 # an indented paragraph as blockquote.gmail_quote) are not here.
 _QUOTES = (
     "div.gmail_quote, div.gmail_quote_container, blockquote[type=cite], blockquote[cite], div.yahoo_quoted, "
-    "div.protonmail_quote, blockquote.protonmail_quote, div.zmail_extra, div.tutanota_quote, blockquote.tutanota_quote, "
+    "div.protonmail_quote, blockquote.protonmail_quote, div.zmail_extra, div.tutanota_quote, "
+    "blockquote.tutanota_quote, "
     "#OLK_SRC_BODY_SECTION, div[name=quote], #isReplyContent, blockquote.iosymail, div.moz-cite-prefix, "
     "div.moz-forward-container, #mail-editor-reference-message-container, .ms-outlook-mobile-reference-message, "
     "div.gmail_attr, blockquote.spark_quote, div.hey_quote, div.front-blockquote, div.ydp-quoted, #replyIntro, "
     "div.aolReplacedBody, #qt, .freebirdQuote, div.sh-quoted-content, div[data-marker=__QUOTED_TEXT__], .WM_QUOTE, "
-    "div.bloop_original_html, blockquote.clean_bq, div.airmail_ext_on, div.acompli_quote, div.cafe-quote, #ms-outlook-quote"
+    "div.bloop_original_html, blockquote.clean_bq, "
+    "div.airmail_ext_on, div.acompli_quote, div.cafe-quote, #ms-outlook-quote"
 )
-_RESTS = "#divRplyFwdMsg, #appendonsend, #x_divRplyFwdMsg, #x_appendonsend, #stopSpelling, #zwchr, hr#zwchr, #replySplit"
+_RESTS = (
+    "#divRplyFwdMsg, #appendonsend, #x_divRplyFwdMsg, #x_appendonsend, #stopSpelling, #zwchr, hr#zwchr, #replySplit"
+)
 _SIGNATURES = (
-    "div.gmail_signature, #Signature, #signature, div.moz-signature, pre.moz-signature, div.protonmail_signature_block, "
+    "div.gmail_signature, #Signature, #signature, div.moz-signature, pre.moz-signature, "
+    "div.protonmail_signature_block, "
     "#ms-outlook-mobile-signature, #ymail_android_signature, #AppleMailSignature, #lineBreakAtBeginningOfSignature, "
     "div.tutanota_signature, #composer_signature, div.ydp-signature, div[name=signature]"
 )

@@ -9,84 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from gateway.analysis.sign_off_words import ADVERTS, CLOSING, DISCLAIMER, MY_PLACE, NO_NAMES, PLACE
 from gateway.model import Mailbox
 
 _MAX_TAIL = 14  # lines looked at from the end for closings, names, contact data
 _MAX_MARKED = 40  # lines a signature below "-- " may have
 _MAX_BARE_MARK = 20  # the same below "--", which also is a comment in SQL
 
-_CLOSING = re.compile(
-    r"""(?:(?:many|with)\s)?(?:thanks?(?:\s(?:you|again|a\slot|so\smuch|very\smuch|in\sadvance|and\sregards|for\syour\s\w+))*
-    |thx|cheers|ta|(?:(?:with|kind|kindest|warm|warmest|best|my\sbest|all\sthe\sbest|yours)\s?)*(?:regards?|wishes|greetings)|rgds|br|kr
-    |yours(?:\s(?:sincerely|truly|faithfully))?|sincerely(?:\syours)?|respectfully|cordially|faithfully|best|take\scare|love|xoxo
-    |(?:your|ur)\s(?:pal|friend)|see\s(?:you|ya)|talk\ssoon
-    |(?:mit\s)?(?:(?:freundlichen|freundliche|besten|beste|vielen|viele|herzlichen|herzliche|lieben|liebe|schönen|schöne|sonnigen?)\s)+(?:grü(?:ß|ss)en?|dank)
-    |grü(?:ß|ss)e|gru(?:ß|ss)|lg|mfg|vg|bg|danke|vielen\sdank|hochachtungsvoll
-    |cordialement|bien\s(?:cordialement|à\s(?:vous|toi))|(?:très\s)?amicalement|(?:meilleures|sincères)\ssalutations|salutations|merci(?:\s(?:beaucoup|d'avance))?|bonne\sjournée|cdlt
-    |(?:un\s)?(?:cordial|atento)\ssaludos?|saludos(?:\s(?:cordiales))?|atentamente|gracias|muchas\sgracias|un\sabrazo
-    |(?:cordiali|distinti|cari)\ssaluti|saluti|grazie(?:\smille)?|un\ssaluto|cordialmente
-    |atenciosamente|cumprimentos|(?:melhores|com\sos\smelhores)\scumprimentos|obrigad[oa]|abraços?|att
-    |(?:met\s)?(?:vriendelijke|hartelijke|beste)\sgroet(?:en)?|groet(?:en|jes)?|mvg|bedankt|alvast\sbedankt
-    |(?:med\s)?(?:(?:venlig|vänlig|vennlig|bedste|beste|bästa|mange|varme|varma|kærlig|hjertelig)(?:e|a)?\s)+(?:hilsen|hilsner|hälsning|hälsningar)|hilsen|hälsningar|mvh|vh|kh|dbh|tack|takk?|tak\spå\sforhånd|tak
-    |(?:ystävällisin|parhain)\sterveisin|terveisin|kiitos|kiittäen|t
-    |(?:z\s)?(?:poważaniem|powazaniem|wyrazami\sszacunku)|pozdrawiam(?:\sserdecznie)?|pozdrowienia|dziękuję|dzięki
-    |(?:с\s)?(?:наилучшими\sпожеланиями|уважением)|спасибо|з\sповагою|дякую|поздрав(?:и)?
-    |(?:s\s)?(?:pozdravem|přátelským\spozdravem|pozdravom)|děkuji|ďakujem|(?:lijep|srdačan)\spozdrav|pozdrav|hvala|lp
-    |üdvözlettel|tisztelettel|köszönöm|üdv|cu\s(?:stimă|respect)|mulțumesc|saygılarımla|iyi\sçalışmalar|teşekkürler|parimate\ssoovidega|lugupidamisega|pagarbiai
-    |με\s(?:εκτίμηση|φιλικούς\sχαιρετισμούς)|ευχαριστώ|trân\strọng|salam|hormat\s(?:saya|kami)
-    |此致|敬具|よろしくお願いいたします|以上、?よろしくお願いいたします|감사합니다|谢谢|祝好)(?=[\s,.!;:)~–—-]*$|[,.!–—-]+\s)""",
-    re.IGNORECASE | re.VERBOSE,
-)
 _TAIL_OF_CLOSING = re.compile(r"[\s,.!;:)~–—-]*$")
 _INLINE_NAME = re.compile(r"[,.!–—-]+\s+(?:[^\W\d_][\w'’.-]{0,20}\s?){1,3}\.?\s*$")
 _NAME_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['’.-])*$")
 _SLASHED = re.compile(r"\s{0,4}(?:[-–—~/]|//|- |/ )\s?[^\W\d_][\w .'’-]{0,40}$")
-_PHONE = re.compile(r"(?:^|[\s:(#*+.x-])[+(]?\d[\d\s()./-]{5,}\d\b|^[x*#]?-?\d[\d-]{3,}$|^(?:ext|x)[. -]{0,2}\d{3,}", re.IGNORECASE)
-_CONTACT = re.compile(r"@[\w-]+\.\w|https?://|www\.|^(?:tel|fax|mobil|mobile|cell|phone|skype|t|f|m|e|w|p|o|d)\b\s?[.:]", re.IGNORECASE)
+_PHONE = re.compile(
+    r"(?:^|[\s:(#*+.x-])[+(]?\d[\d\s()./-]{5,}\d\b|^[x*#]?-?\d[\d-]{3,}$|^(?:ext|x)[. -]{0,2}\d{3,}", re.IGNORECASE
+)
+_CONTACT = re.compile(
+    r"@[\w-]+\.\w|https?://|www\.|^(?:tel|fax|mobil|mobile|cell|phone|skype|t|f|m|e|w|p|o|d)\b\s?[.:]", re.IGNORECASE
+)
 _SENTENCE = re.compile(r"[.!?:;,…]$|\.\s+[^\W\d_]")
-_DEVICE = (
-    r"(?:my|a|an|the|mobile|cell|phone|smart|tablet|ipad|iphone|ipod|blackberry|android|galaxy|samsung|windows|outlook|"
-    r"yahoo|mail(?:box)?|airmail|proton\w*|spark|hey|huawei|xiaomi|nokia|htc|aol|gmail|thunderbird|device|handheld|wireless)"
-)
-_ADVERTS = re.compile(
-    rf"""[\s<(*_\[~-]*(?:
-      (?:sent|send|written)\s(?:(?:securely\s)?(?:from|via|with|using|by)\s)+(?P<rest>.{{2,90}})
-    | from\smy\s(?P<rest2>.{{2,40}})
-    | \w{{1,20}}\sfrom\s(?:my\s)?mobile | via\smobile
-    | get\s\[?outlook\s for .{{0,60}} | download\s.{{0,20}}\bapp\b.{{0,20}} | outlook\sfor\s(?:ios|android|mac).{{0,40}}
-    | (?:von|aus)\s(?:meinem|meiner|unterwegs|mobil).{{0,50}}\bgesendet | (?:gesendet|geschickt|verschickt)\s(?:von|mit|aus|über)\s.{{2,50}}
-    | diese\s(?:nachricht|e-?mail|mail)\swurde\svon\s.{{2,70}}\bgesendet
-    | (?:envoyé|envoye)\s(?:depuis|de|à\spartir|avec|via)\s.{{2,50}} | (?:enviado|enviada)\s(?:desde|de|do|a\spartir|con|com|via)\s.{{2,50}}
-    | obtener\soutlook\s.{{0,40}} | télécharger\soutlook\s.{{0,40}} | obter\so\soutlook\s.{{0,40}} | holen\ssie\ssich\soutlook\s.{{0,40}}
-    | outlook\sfür\s(?:ios|android)\s.{{0,60}}
-    | inviato\s(?:da|dal|con|tramite)\s.{{2,50}} | (?:verzonden|verstuurd)\s(?:met|vanaf|via|vanuit)\s.{{2,50}}
-    | (?:sendt|skickat|skickades|sent|sänt)\s(?:fra|från|med|via)\s.{{2,50}} | lähetetty\s.{{2,50}} | wysłan[eoy]\sz\s.{{2,50}}
-    | отправлено\s(?:с|из)\s.{{2,50}} | надіслано\s(?:з|із)\s.{{2,50}} | odesláno\sz\s.{{2,50}} | odoslané\sz\s.{{2,50}} | poslano\s(?:iz|z|s|sa)\s.{{2,50}}
-    | elküldve\s.{{2,50}} | .{{2,20}}(?:készülékemről|telefonumdan|iphone'umdan)\s.{{0,20}} | trimis\s(?:de\spe|din)\s.{{2,50}} | saadetud\sminu\s.{{2,40}}
-    | στάλθηκε\sαπό\s.{{2,50}} | gửi\stừ\s.{{2,50}} | dikirim\sdari\s.{{2,50}}
-    | 从我的.{{2,30}} | 從我的.{{2,30}} | 发自我的.{{2,30}} | 發自我的.{{2,30}} | 傳送自.{{2,30}} | .{{0,12}}(?:iPhone|iPad|Android)から送信 | 나의\s.{{2,20}}에서\s보냄 | 내\s.{{2,20}}에서\s보냄
-    )[\s>)*_\]~.]*$""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_PLACE = re.compile(rf"(?i:{_DEVICE})\b|[A-Z0-9\[]")
-_MY_PLACE = re.compile(
-    r"(?:my|a|an|the)\s(?:\S{1,16}\s){0,3}?(?:[A-Z]|\S*\d|(?i:i(?:phone|pad|pod)|(?:smart|cell|mobile)?(?:phone|device|handset)"
-    r"|cell|mobile|tablet|handheld|blackberry|android|computer|laptop|pc|mac)\b)",
-)
-_DISCLAIMER = tuple(
-    """confidential|privileged|intended only|intended solely|intended recipient|intended for|notify the sender
-    inform the sender|disclaimer|unauthorized|unauthorised|delete it|delete this|destroy this|destroy the|virus|vertraulich
-    irrtümlich|unbefugt|bestimmungsgemäß|confidentiel|destinataire|confidencial|destinatario|riservat|destinatari
-    vertrouwelijk|geadresseerde|fortrolig|konfidentiell|luottamuksell|poufn|конфиденциальн|důvěrn|before printing
-    print this e-mail|print this email|in error|may contain""".replace("\n    ", "|").split("|")
-)
-_STOP = frozenset(
-    """yes no ok okay done thanks thank please hello hi hey dear monday tuesday wednesday thursday friday saturday sunday
-    january february march april may june july august september october november december today tomorrow yesterday
-    none nothing never always maybe sure great perfect agreed confirmed approved regards best cheers sorry test fyi asap
-    ja nein danke bitte hallo heute morgen oui non merci si sí gracias grazie open closed close urgent
-    help stop unsubscribe subscribe attached update question problem error warning note enjoy bye ciao""".split()
-)
 
 
 def find_sign_off(lines: Sequence[str], author: Mailbox | None, whole: bool) -> int:
@@ -121,7 +61,7 @@ def _find_mark(lines: Sequence[str], end: int) -> int:
             limit = _MAX_MARKED if line.startswith("-- ") else _MAX_BARE_MARK
             if end - at <= limit:
                 return at
-        elif len(bare) >= 5 and not bare.strip("_") or len(bare) >= 10 and not bare.strip("-"):
+        elif (len(bare) >= 5 and not bare.strip("_")) or (len(bare) >= 10 and not bare.strip("-")):
             rest = [text for text in lines[at + 1 : end] if text.strip()]
             glued = at > 0 and lines[at - 1].strip() != ""  # then it rather underlines a heading
             if not rest or len(rest) > 12 or (glued and not is_advert(rest[0]) and bare[0] != "_"):
@@ -135,22 +75,22 @@ def _is_card(rest: Sequence[str]) -> bool:
     """Short lines with contact data in at least one of them: a visiting card, a list's footer."""
     if any(len(text) > 100 for text in rest):
         return False
-    return any(_CONTACT.search(text.strip()) or _PHONE.search(text.strip()) or _ADVERTS.match(text) for text in rest)
+    return any(_CONTACT.search(text.strip()) or _PHONE.search(text.strip()) or ADVERTS.match(text) for text in rest)
 
 
 def is_advert(line: str) -> bool:
-    """"Sent from my iPhone" and its kin; never a sentence ("Sent from my desk, it is easier than a phone")."""
+    """ "Sent from my iPhone" and its kin; never a sentence ("Sent from my desk, it is easier than a phone")."""
     if len(line) > 140:
         return False
-    found = _ADVERTS.match(line)
+    found = ADVERTS.match(line)
     if not found:
         return False
     rest = found["rest"] or found["rest2"]
     if rest is None:
         return True
     if re.match(r"(?:my|a|an|the)\s", rest):
-        return _MY_PLACE.match(rest) is not None
-    return _PLACE.match(rest) is not None
+        return MY_PLACE.match(rest) is not None
+    return PLACE.match(rest) is not None
 
 
 def _drop_footers(lines: Sequence[str], end: int) -> int:
@@ -174,7 +114,7 @@ def _drop_footers(lines: Sequence[str], end: int) -> int:
 
 
 def _is_disclaimer(text: str) -> bool:
-    return sum(word in text for word in _DISCLAIMER) >= 3
+    return sum(word in text for word in DISCLAIMER) >= 3
 
 
 def _drop_ornaments(lines: Sequence[str], end: int) -> int:
@@ -195,7 +135,7 @@ def _find_closing(lines: Sequence[str], end: int, author: Mailbox | None) -> int
         line = lines[at].strip()
         if not line:
             continue
-        closing = _CLOSING.match(line) if len(line) <= 80 else None
+        closing = CLOSING.match(line) if len(line) <= 80 else None
         if closing:
             rest = line[closing.end() :]
             below = [text.strip() for text in lines[at + 1 : end] if text.strip()]
@@ -253,7 +193,12 @@ def _find_name(lines: Sequence[str], end: int, author: frozenset[str]) -> int:
         rest = block[1:]
         if first and (not rest or _is_contact(rest[-1:]) or (len(rest) <= 3 and all(_is_title(text) for text in rest))):
             return start
-        if len(block) <= 3 and _is_contact(block) and any("@" in text for text in block) and any(_PHONE.search(t) for t in block):
+        if (
+            len(block) <= 3
+            and _is_contact(block)
+            and any("@" in text for text in block)
+            and any(_PHONE.search(t) for t in block)
+        ):
             return start
         if len(block) == 2 and _is_title(block[0]) and _PHONE.fullmatch(block[1]):
             return start
@@ -271,7 +216,7 @@ def _find_glued_name(lines: Sequence[str], start: int, end: int, author: frozens
 
 
 def _is_title(text: str) -> bool:
-    """"Vice President, Enron North America", "Realtime", "via mobile": few words, no sentence."""
+    """ "Vice President, Enron North America", "Realtime", "via mobile": few words, no sentence."""
     return len(text.split()) <= 7 and text[-1:] not in ".!?:;" and (text[:1].isupper() or text.startswith("via "))
 
 
@@ -283,9 +228,9 @@ def _is_name(text: str, author: frozenset[str], strict: bool) -> bool:
     folded = [word.casefold().strip(".") for word in words]
     if author and any(word in author for word in folded):
         return True
-    if text.endswith(".") and len(words[-1]) > 3 or _CLOSING.fullmatch(text.strip(" ,.!")):
+    if (text.endswith(".") and len(words[-1]) > 3) or CLOSING.fullmatch(text.strip(" ,.!")):
         return False
-    if any(word in _STOP for word in folded) or len(text) > 40:
+    if any(word in NO_NAMES for word in folded) or len(text) > 40:
         return False
     if strict and not words[0][:1].isupper():
         return False

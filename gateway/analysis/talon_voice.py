@@ -43,7 +43,7 @@ extract_from_plain = _load()
 
 
 def ask_talon(lines: Sequence[str], suspected: int) -> bool:
-    """Does talon cut exactly where we suspect a boundary, in line ``suspected``? False also when it may not be asked."""
+    """Does talon cut exactly where we suspect it, in line ``suspected``? False also when it may not be asked."""
     if len(lines) > MAX_LINES or sum(map(len, lines)) > MAX_TEXT:
         return False
     shown = [_RUN.sub(r"\1", line) for line in lines if len(line) <= MAX_LINE]
