@@ -72,7 +72,7 @@ address = "bob@demo.test"
 class NobodyAsked:
     """A resolver for an island: every name is absent, nothing is asked."""
 
-    async def resolve(self, keys: Iterable[str]) -> dict[str, DnsAnswer]:
+    async def resolve(self, keys: Iterable[str], within: float = 0) -> dict[str, DnsAnswer]:
         return {key: DnsAnswer("absent") for key in keys}
 
 

@@ -183,8 +183,8 @@ def _known_ids(tx: Connection, clues: Clues, findings: Findings) -> dict[str, Me
     known: dict[str, MessageIdFact] = {}
     for row in tx.execute(_KNOWN_IDS, {"ids": list(asked)}):
         fact = to_message_id(row)
-        # A mail that came counts more than the wait for it (event 0).
-        if fact.message_id not in known or (fact.event and not known[fact.message_id].event):
+        # Newest first, so the first use stays; but a mail that came counts more than the wait for it (event 0).
+        if fact.event or fact.message_id not in known or not known[fact.message_id].event:
             known[fact.message_id] = fact
     return known
 
