@@ -32,6 +32,8 @@ from gateway.store.schema import (
 )
 
 _ENDED = (State.CLOSED, State.SPAM)
+_BESIDE = ("hold", "agents-only")
+"""Outcomes that put a line beside a ticket: a stranger must not make it younger by writing (security.md 5.1)."""
 _STATE = sa.select(journal.c.state).where(journal.c.id == bindparam("row")).with_for_update()
 _NEW_TICKET = sa.insert(tickets)
 _NEW_EVENT = sa.insert(events)
@@ -196,7 +198,8 @@ def _changed(plan: Plan, ticket: TicketFacts | None, now: datetime) -> dict[str,
         "snoozed_until": change.snoozed_until,
     }
     values: dict[str, Any] = {name: value for name, value in plain.items() if value is not None}
-    values["changed_at"] = now
+    if plan.outcome not in _BESIDE:
+        values["changed_at"] = now
     if change.owner is not None:
         values["owner"] = change.owner or None
     if change.state is not None:
