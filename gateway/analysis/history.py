@@ -121,23 +121,24 @@ class Lines:
 
 def find_history(
     lines: Lines,
-    known_cut: int,
+    find_repetition: Callable[[Sequence[str]], int],
     is_notice: Callable[[str], bool],
     confirm: Callable[[int], bool] | None = None,
     answers: bool = False,
 ) -> History:
     """Cut and blocks of a text.
 
-    ``known_cut``: from there on the text repeats known text (len when it does not). ``is_notice``: is a line one of our
-    status lines. ``confirm``: a second opinion on a weak boundary. ``answers``: the subject says that the mail answers.
+    ``find_repetition``: from which line on do these lines repeat known text. ``is_notice``: is a line one of our status
+    lines. ``confirm``: a second opinion on a weak boundary. ``answers``: the subject says that the mail answers.
     """
     history = History(len(lines), "none")
     _mark_pipes(lines)
     _find_cut(lines, history, is_notice, answers)
     if history.cut == len(lines) and history.weak >= 0 and confirm is not None and confirm(history.weak):
         history.cut, history.rule = history.weak, "agreed"
-    if known_cut < history.cut:
-        history.cut, history.rule = known_cut, "known"
+    repeated = find_repetition(lines.bare[: history.cut])
+    if repeated < history.cut and any(text.strip() for text in lines.bare[:repeated]):
+        history.cut, history.rule = repeated, "known"
     history.blocks = _find_blocks(lines, history)
     return history
 

@@ -40,10 +40,9 @@ def split_body(message: Message, known: Sequence[str] = ()) -> Body:
     marks = find_marks(message.html, examined) if html and message.html else None
     reader = Lines(examined, marks.quoted, marks.soft) if marks else Lines(examined)
     memory = KnownText(known)
-    repeated = memory.find_repetition(reader.bare)
     history = find_history(
         reader,
-        repeated,
+        memory.find_repetition,
         memory.is_line,
         lambda at: ask_talon(examined, at),
         answers=REPLY_PREFIX.match(message.subject) is not None,

@@ -80,7 +80,7 @@ def test_what_stands_below_a_forwarding_line_is_the_original(opening: str, mark:
 
 
 def test_the_forwarders_words_stay_in_the_body() -> None:
-    text = "#assign bob\nPlease take it.\n\n---------- Forwarded message ---------\nFrom: Mara <mara@lind.test>\n\n#close\n"
+    text = "#assign bob\nPlease take it.\n\n---------- Forwarded message ---------\nFrom: Al <al@bo.test>\n\n#close\n"
     assert split_body(Message(text=text, text_source="plain")).new == "#assign bob\nPlease take it."
 
 
@@ -150,7 +150,7 @@ def test_an_outlook_answer_is_no_forward(subject: str) -> None:
 
 
 def test_an_answer_that_carries_a_forwarded_message_is_a_forward() -> None:
-    text = "See:\n\n---------- Forwarded message ---------\nFrom: Mara Lind <mara@lind.test>\nDate: Tue, 3 Mar 2026\n\nhi\n"
+    text = "See:\n\n------ Forwarded message ------\nFrom: Mara Lind <mara@lind.test>\nDate: Tue, 3 Mar 2026\n\nhi\n"
     found = forward_of(text, "Re: Printer")
     assert found is not None
     assert found.author == MARA

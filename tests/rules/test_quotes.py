@@ -264,6 +264,11 @@ def test_repeating_a_few_known_words_is_not_history() -> None:
     assert split(text, known).new == text
 
 
+def test_a_mail_that_only_repeats_known_text_is_shown() -> None:
+    text = "Invoice 2231 charges us for 12 licences, we only have 10. Could you correct it? It is due on Friday."
+    assert split(text, text).new == text
+
+
 # ------------------------------------------------------------------ signatures
 
 
