@@ -28,6 +28,7 @@ from gateway.analysis.examine import Rules
 from gateway.configure import ConfigurationError, read_secret
 from gateway.errors import TemporaryError
 from gateway.ingest.imap import MailboxReader
+from gateway.ingest.imap_junk import JunkWatch
 from gateway.ingest.intake import Rules as ListenerRules
 from gateway.ingest.intake import lmtp_rules, smtp_rules
 from gateway.ingest.listen import Listener, open_sockets
@@ -45,6 +46,7 @@ from gateway.workers import Intake, Outbox, Reminders, Worker, clock
 STOP_SECONDS = 60.0
 """How long sessions inside DATA and mails in hand may take at the end (TimeoutStopSec is longer)."""
 _STALE_SECONDS = 50.0
+_DATABASE_PAUSE = 2.0
 
 
 class AlreadyRunningError(Exception):
@@ -63,7 +65,6 @@ class Daemon:
         self._stop = asyncio.Event()
         self.resolver: DnsResolver = resolver or Resolver(settings.authentication.resolver)
         self._tasks: list[asyncio.Task[None]] = []
-        self._mailboxes: list[MailboxReader] = []
         self._listeners: list[Listener] = []
         self._lock: int | None = None
 
@@ -77,7 +78,12 @@ class Daemon:
             metrics.enable()
         self.database = Database(settings.storage.url)
         self._take_lock()
-        await asyncio.to_thread(self._prepare_database)
+        try:
+            await asyncio.to_thread(self._prepare_database)
+        except TemporaryError as error:
+            # The edges answer 451 until it is back: a mail server in front keeps everything meanwhile.
+            maillog.alerted("the database cannot be reached", str(error))
+            self._tasks.append(asyncio.create_task(self._prepare_later(), name="database"))
         self.cage = Cage(settings.cage, self._rules())
         await self.cage.start()
         self.transport = Transport(settings.send, _password(settings))
@@ -114,6 +120,20 @@ class Daemon:
                 journal.expire_leases(tx, clock())
                 deliveries.expire_leases(tx, clock())
 
+    async def _prepare_later(self) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _DATABASE_PAUSE)
+                return
+            try:
+                await asyncio.to_thread(self._prepare_database)
+            except TemporaryError:
+                continue
+            maillog.noted("the database is back")
+            for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker):
+                worker.wake()
+            return
+
     def _rules(self) -> Rules:
         return Rules(
             authentication=rules_of(self.settings),
@@ -141,19 +161,27 @@ class Daemon:
         async def password(_fresh: bool) -> str:
             return await asyncio.to_thread(read_secret, mailbox.secret)
 
+        def report(problem: str, what: str) -> None:
+            if what:
+                maillog.mailbox_trouble(mailbox.handle, f"{problem}: {what}")
+            else:
+                maillog.mailbox_well(mailbox.handle)
+
+        state = MailboxState(self.database)
         reader = MailboxReader(
             mailbox,
             inbox=mailbox.inbox,
             address=self.settings.inbox[mailbox.inbox].address,
             receive=self.receiver.receive,
-            state=MailboxState(self.database),
-            report=lambda problem, what: maillog.mailbox_trouble(mailbox.handle, f"{problem}: {what}"),
+            state=state,
+            report=report,
             password=password,
             clock=clock,
             jitter=random.random,
         )
-        self._mailboxes.append(reader)
+        junk = JunkWatch(mailbox, state=state, report=report, password=password)
         self._tasks.append(asyncio.create_task(reader.run(self._stop), name=f"imap {mailbox.handle}"))
+        self._tasks.append(asyncio.create_task(junk.run(self._stop), name=f"junk {mailbox.handle}"))
 
     def _listener(self, rules: ListenerRules) -> Listener:
         return Listener(
