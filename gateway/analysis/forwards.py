@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gateway.analysis.header_block import ADDRESS, HeaderBlock, read_block, read_field, read_separator
+from gateway.analysis.header_block import ADDRESS, HeaderBlock, read_block, read_field, read_lotus, read_separator
 from gateway.analysis.history import Lines
 from gateway.analysis.mail_words import REPLY_PREFIX
 from gateway.model import Attachment, Body, Forwarded, Mailbox, Message
@@ -66,7 +66,9 @@ def _read_inline(message: Message) -> Forwarded | None:
         head = lines.bare[at][:40]
         if (":" in head or "：" in head) and read_field(lines.bare[at]) is not None:
             block = read_block(lines.bare, at)
-            if block is not None and block.certain and "from" in block.fields:
+            if block is None or not (block.certain and "from" in block.fields):
+                block = read_lotus(lines.bare, at)
+            if block is not None:
                 return None if answers else _make(lines, block)
         if lines.attribution(at, False) >= 0:
             return None  # the mail answers; what stands further down is older history
@@ -115,6 +117,8 @@ def read_author(value: str) -> Mailbox | None:
     if len({address.casefold() for address in addresses}) != 1:
         return None
     address = addresses[0]
+    if "." not in address.partition("@")[2]:
+        return None  # "Al Bo/Harbour@LIND" is a name of Lotus Notes
     name = _ANGLE.sub(lambda found: "" if "@" in found[1] else found[0], value)
     name = name.replace(address, " ").replace("<", " ").replace(">", " ")
     name = " ".join(name.split()).strip(" \"'“”,;:*")

@@ -20,6 +20,7 @@ _DATE = re.compile(
 ADDRESS = re.compile(r"[\w.+=%&'*/~-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})*")
 _FLAT_LABEL = re.compile(r"(?:^|(?<=\s))(\*{0,2}[^\W\d_][\w-]{0,14}) ?\*{0,2}:(?=\s)")
 _UNKNOWN_FIELD = re.compile(r"\*?[^\W\d_][^\W\d_ ]{1,14}(?: [^\W\d_]{1,12})? ?\*?[:：]\s?\S")
+_LOTUS_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4},? +\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)?\s*$")
 _RAW = re.compile(r"[!-9;-~]{2,60}:")
 _DECORATION = "-_=*~—–─━<>#|+ \t\xa0"
 _MAX_BLOCK_LINES = 40
@@ -84,10 +85,47 @@ def read_block(lines: Sequence[str], start: int) -> HeaderBlock | None:
         at += 1
     if (at < len(lines) and _is_raw(lines[at])) or (start and _is_raw(lines[start - 1])):
         return None
+    _part_date(fields)
     known = [kind for kind in ("from", "date", "to", "subject") if fields.get(kind)]
     if not known or ("from" not in fields and "date" not in fields):
         return None
     return HeaderBlock(start, at, fields, _is_certain(fields))
+
+
+def _part_date(fields: dict[str, str]) -> None:
+    """Lotus Notes writes "From: Al Bo   06/14/2001 11:00 AM"."""
+    found = _LOTUS_DATE.search(fields.get("from", "")[:200])
+    if found and "date" not in fields and found.start() > 2:
+        fields["from"], fields["date"] = fields["from"][: found.start()].strip(), found[0]
+
+
+def read_lotus(lines: Sequence[str], at: int) -> HeaderBlock | None:
+    """Lotus Notes: a name, a date and a time without labels, then "To:", "cc:" and "Subject:" from ``lines[at]`` on."""
+    fields: dict[str, str] = {}
+    end = at
+    while end < min(len(lines), at + 8):
+        field = read_field(lines[end])
+        if field is None or field[0] not in ("to", "cc", "subject"):
+            break
+        fields.setdefault(*field)
+        end += 1
+    if not {"to", "subject"} <= fields.keys():
+        return None
+    above = [number for number in range(at - 1, max(-1, at - 6), -1) if lines[number].strip()][:2]
+    for number in above[:1]:
+        found = _LOTUS_DATE.search(lines[number][:200])
+        if found is None:
+            return None
+        fields["date"] = found[0]
+        author = lines[number][: found.start()].strip(" \t*")
+        start = number
+        if not author and len(above) > 1 and len(lines[above[1]]) <= 100:
+            author, start = lines[above[1]].strip(), above[1]
+        author = re.sub(r"^(?:from|von|de)\s*:\s*|\s+(?:on|am|le)$", "", author, flags=re.IGNORECASE)
+        if author and author[-1] not in ".!?:;":
+            fields["from"] = author
+            return HeaderBlock(start, end, fields, True)
+    return None
 
 
 def _read_flat(line: str) -> dict[str, str] | None:

@@ -12,7 +12,15 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 from gateway.analysis.attribution import find_attribution
-from gateway.analysis.header_block import ADDRESS, HeaderBlock, is_date, read_block, read_field, read_separator
+from gateway.analysis.header_block import (
+    ADDRESS,
+    HeaderBlock,
+    is_date,
+    read_block,
+    read_field,
+    read_lotus,
+    read_separator,
+)
 
 MAX_LINE = 2000
 MAX_ATTRIBUTIONS = 300  # lines tried as an attribution; a mail has a dozen, a hostile one hundred thousand
@@ -20,6 +28,9 @@ MAX_ATTRIBUTIONS = 300  # lines tried as an attribution; a mail has a dozen, a h
 _MARKS = re.compile(r"(?:[ \t]{0,3}>)+ ?")
 _OTHER_MARKS = re.compile(r"[ \t]{0,3}([|)#:%}&!\]]|[A-Za-z]{1,10}>)(?= |$|[>|])")
 _PIPED = re.compile(r"[ \t]{0,3}\|(?: |$)")
+_CITED = re.compile(r"[ \t]*[A-Za-z]{1,10}> ")
+_GROUPWISE = re.compile(r">>> ?[^>]{3,100}\d[^>]{0,20}>>>$")  # ">>> Bob Ott 03/03/26 09:14AM >>>"
+_REPLY_ABOVE = re.compile(r"(?:reply|respond|response|write|type)\b.{0,20} above this line", re.IGNORECASE)
 _ATTRIBUTION_ENDS = ":：>-*…eté\u202c\u200e\u200f\u2069"
 _END_MARK = re.compile(
     r"-{2,} ?end (?:of )?(?:forwarded|original|included|quoted|inserted)(?: message| mail| text)?", re.IGNORECASE
@@ -67,7 +78,11 @@ class Lines:
         opened = 0  # how many lines an open "<" may still reach
         for number, line in enumerate(lines):
             mark = _MARKS.match(line) if ">" in line[:4] else None
-            if mark and (line.startswith(">From ") or (opened > 0 and _BROKEN_TAIL.match(line.strip()))):
+            if mark and (
+                line.startswith(">From ")
+                or _GROUPWISE.match(line.strip())
+                or (opened > 0 and _BROKEN_TAIL.match(line.strip()))
+            ):
                 mark = None
             bare = line[mark.end() :] if mark else line
             self.bare.append(bare if len(bare) <= MAX_LINE else "…")
@@ -255,9 +270,15 @@ def _boundary(lines: Lines, at: int, text: str, history: History) -> tuple[str, 
             told = ADDRESS.search(block.author[:400]) is not None and len(block.fields) > 1 and at > 0
             if free and told and history.weak < 0 and not block.fields.get("subject", "").startswith("[PATCH"):
                 history.weak = at
+        elif (lotus := read_lotus(lines.bare, at)) is not None:
+            return "header", lotus.start, lotus.end
+    if _GROUPWISE.match(text):
+        return "attribution", at, at + 1
+    if len(text) <= 120 and "this line" in text and _REPLY_ABOVE.search(text):
+        return "reply line", at, at + 1
     quoted_below = below < len(lines) and _is_quoted(lines, below)
     first = lines.attribution(at, quoted_below)
-    if first >= 0 and not any(lines.quoted[first : at + 1]):
+    if first >= 0 and not any(lines.quoted[first : at + 1]) and not _CITED.match(lines.bare[first]):
         return "attribution", first, at + 1
     return "", 0, 0
 

@@ -16,7 +16,8 @@ def _phrases(table: str) -> list[str]:
 
 _LABELS = {
     "from": """
-        from|von|de|da|van|od|ot|от|від|від кого|от кого|отправитель|відправник|fra|från|frá|lähettäjä|feladó|gönderen
+        from|author|von|de|da|van|od|ot|от|від|від кого|от кого|отправитель|відправник|fra|från|frá|lähettäjä
+        feladó|gönderen
         kimden|saatja|expéditeur|expediteur|mittente|remitente|remetente|de la|expeditor|expeditorul|šalje|pošiljatelj
         pošiljalac|odesílatel|odosielateľ|nadawca|από|αποστολέας|发件人|發件人|寄件者|寄件人|差出人|送信者|보낸 사람
         보낸사람|발신
@@ -102,7 +103,8 @@ RAW_FIELDS = frozenset(
 ORIGINAL = frozenset(
     _phrases(
         """
-    original message|original mail|original email|reply message|original|ursprüngliche nachricht
+    original message|original mail|original email|original message follows|reply separator|reply message
+    original|ursprüngliche nachricht
     urspruengliche nachricht
     originalnachricht|original-nachricht|originale nachricht|antwort nachricht|ursprüngliche mail|ursprüngliche e-mail
     message d'origine|message original|message initial|message originel|mensaje original|mensagem original

@@ -178,6 +178,26 @@ def test_what_people_paste_is_not_cut(evidence: str) -> None:
     assert split(evidence).new == evidence
 
 
+@pytest.mark.parametrize(
+    "history",
+    [
+        "Mara Lind@LIND\n03/03/2026 09:14 AM\nTo: Bo Berg/Desk@DESK\ncc: \nSubject: Printer\n\nIt is broken.",
+        "From:  Mara Lind                    03/03/2026 09:14 AM\n\t\n\nTo:\tBo Berg/Desk@DESK\ncc:\t "
+        "\nSubject:\tPrinter\n\nhi",
+        '"Mara Lind" <mara@lind.test> on 03/03/2026 09:14:02 AM\nTo: Bo\ncc:\nSubject: Printer\n\nIt is broken.',
+        "---------------------- Forwarded by Bo Berg/Desk on 03/03/2026 10:00 AM -----------------\n\n\nhi",
+        ">>> Mara Lind 03/03/26 09:14AM >>>\nIt is broken.\n\nMara",
+        "----Original Message Follows----\nFrom: mara@lind.test\nTo: x@y.test\n\nIt is broken.",
+        "____________________Reply Separator____________________\nSubject: Printer\nAuthor: Mara\nDate: "
+        "3/3/2026 9:14 AM\n\nhi",
+        "##- Please type your reply above this line -##\n\nYour request was updated.",
+        "In a message dated 3/3/2026 9:14:02 AM Eastern Standard Time, mara@lind.test writes:\n\nIt is broken.",
+    ],
+)
+def test_older_clients_mark_history_in_their_own_ways(history: str) -> None:
+    assert split(f"Please try again.\n\n{history}\n").new == "Please try again."
+
+
 def test_a_header_that_lost_its_line_breaks_is_still_one() -> None:
     body = split(
         "Done.\n\nFrom: Al Bo <al@bo.test> Sent: Tuesday, March 3, 2026 9:14 AM To: Help Subject: "

@@ -1,4 +1,4 @@
-"""Whole mails as clients send them, read from their bytes: tests/corpus/replies/<case>/{mail.eml, expected.json, why}."""
+"""Whole mails as clients send them, from their bytes: tests/corpus/replies/<case>/{mail.eml, expected.json, why}."""
 
 from __future__ import annotations
 
