@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 
 from gateway.analysis.header_block import ADDRESS, HeaderBlock, read_block, read_field, read_lotus, read_separator
-from gateway.analysis.history import Lines
 from gateway.analysis.mail_words import REPLY_PREFIX
+from gateway.analysis.quoted_lines import Lines
 from gateway.model import Attachment, Body, Forwarded, Mailbox, Message
 
 _MAX_LINES = 4000

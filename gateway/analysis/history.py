@@ -8,7 +8,7 @@ quote marks; whether it is history or part of an answer depends on what stands a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.analysis.attribution import find_attribution
@@ -21,21 +21,15 @@ from gateway.analysis.header_block import (
     read_lotus,
     read_separator,
 )
+from gateway.analysis.quoted_lines import GROUPWISE, Lines
 
-MAX_LINE = 2000
-MAX_ATTRIBUTIONS = 300  # lines tried as an attribution; a mail has a dozen, a hostile one hundred thousand
-
-_MARKS = re.compile(r"(?:[ \t]{0,3}>)+ ?")
 _OTHER_MARKS = re.compile(r"[ \t]{0,3}([|)#:%}&!\]]|[A-Za-z]{1,10}>)(?= |$|[>|])")
 _PIPED = re.compile(r"[ \t]{0,3}\|(?: |$)")
 _CITED = re.compile(r"[ \t]*[A-Za-z]{1,10}> ")
-_GROUPWISE = re.compile(r">>> ?[^>]{3,100}\d[^>]{0,20}>>>$")  # ">>> Bob Ott 03/03/26 09:14AM >>>"
 _REPLY_ABOVE = re.compile(r"(?:reply|respond|response|write|type)\b.{0,20} above this line", re.IGNORECASE)
-_ATTRIBUTION_ENDS = ":：>-*…eté\u202c\u200e\u200f\u2069"
 _END_MARK = re.compile(
     r"-{2,} ?end (?:of )?(?:forwarded|original|included|quoted|inserted)(?: message| mail| text)?", re.IGNORECASE
 )
-_BROKEN_TAIL = re.compile(r">\s*(?:[^\W\d_]{2,12}(?:\s[^\W\d_]{2,12})?)?\s*[:：]\s*$|>\s*(?:wrote|écrit)$")
 _STATUS = re.compile(
     r"#\d{1,9} (?:new|yours|open|waiting|snoozed|closed|taken|held|not sent|not delivered|undelivered|internal note|"
     r"made from the mail|unproven|unknown sender|assigned|reminder|answered|note|nobody|from|for)\b",
@@ -64,74 +58,6 @@ class History:
     introductions: set[int] = field(default_factory=set)
     declined: int = 0  # up to this line a header block was looked at and not believed
     weak: int = -1  # a line that looks like a boundary, with too little evidence
-
-
-class Lines:
-    """The lines of a text with their quote marks taken off, and what the reader must know about each."""
-
-    def __init__(self, lines: Sequence[str], marked: Set[int] = frozenset(), soft: Set[int] = frozenset()) -> None:
-        self.bare: list[str] = []
-        self.quoted: list[bool] = []
-        self.marked = marked  # quotes by the DOM
-        self.budget = MAX_ATTRIBUTIONS
-        self.soft = soft  # blockquotes: quotes when an attribution stands above or opens them
-        opened = 0  # how many lines an open "<" may still reach
-        for number, line in enumerate(lines):
-            mark = _MARKS.match(line) if ">" in line[:4] else None
-            if mark and (
-                line.startswith(">From ")
-                or _GROUPWISE.match(line.strip())
-                or (opened > 0 and _BROKEN_TAIL.match(line.strip()))
-            ):
-                mark = None
-            bare = line[mark.end() :] if mark else line
-            self.bare.append(bare if len(bare) <= MAX_LINE else "…")
-            self.quoted.append(mark is not None or number in marked)
-            if line.strip():
-                opened -= 1
-                if len(line) <= MAX_LINE and line.rfind("<") > line.rfind(">"):
-                    opened = 2
-        self.fenced = self._fences(lines)
-        self.following = self._following()
-
-    def __len__(self) -> int:
-        return len(self.bare)
-
-    def blank(self, at: int) -> bool:
-        return not self.bare[at].strip()
-
-    def attribution(self, end: int, quoted_below: bool) -> int:
-        """First line of the attribution that ends in line ``end``; -1 when there is none."""
-        if self.budget <= 0 or not self.bare[end].strip():
-            return -1
-        if self.bare[end].rstrip()[-1] not in _ATTRIBUTION_ENDS and not self.bare[end].lstrip()[:1].isdigit():
-            return -1
-        self.budget -= 1
-        found = find_attribution(self.bare, end, quoted_below)
-        return found[0] if found else -1
-
-    def _fences(self, lines: Sequence[str]) -> set[int]:
-        """Lines inside closed ``` fences: code somebody pasted, never history."""
-        fenced: set[int] = set()
-        opening = -1
-        for number, line in enumerate(lines):
-            if line.startswith("```") and len(line) <= 40:
-                if opening >= 0:
-                    fenced.update(range(opening, number + 1))
-                    opening = -1
-                else:
-                    opening = number
-        return fenced
-
-    def _following(self) -> list[int]:
-        """For each line the next line below it that is not empty; ``len`` when there is none."""
-        following = [len(self.bare)] * len(self.bare)
-        nearest = len(self.bare)
-        for at in range(len(self.bare) - 1, -1, -1):
-            following[at] = nearest
-            if self.bare[at].strip():
-                nearest = at
-        return following
 
 
 def find_history(
@@ -272,7 +198,7 @@ def _boundary(lines: Lines, at: int, text: str, history: History) -> tuple[str, 
                 history.weak = at
         elif (lotus := read_lotus(lines.bare, at)) is not None:
             return "header", lotus.start, lotus.end
-    if _GROUPWISE.match(text):
+    if GROUPWISE.match(text):
         return "attribution", at, at + 1
     if len(text) <= 120 and "this line" in text and _REPLY_ABOVE.search(text):
         return "reply line", at, at + 1

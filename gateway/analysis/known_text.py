@@ -6,12 +6,16 @@ Words are compared in runs of five, so that another client's line breaks do not 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _RUN = 5
 _MAX_WORDS = 60_000
 _WORD = re.compile(r"[^\W_]+")
 _MIN_WORDS = 8
+
+
+def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[start:] for start in range(_RUN)), strict=False)
 
 
 class KnownText:
@@ -24,7 +28,7 @@ class KnownText:
         for text in texts:
             words = _WORD.findall(text[:400_000].casefold())[:budget]
             budget -= len(words)
-            self.runs.update(tuple(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1))
+            self.runs.update(_runs(words))
             self.lines.update(line.strip() for line in text.split("\n", 3)[:3] if line.startswith("#"))
 
     def is_line(self, text: str) -> bool:
@@ -44,8 +48,8 @@ class KnownText:
         if len(words) < _MIN_WORDS:
             return len(lines)
         repeated = [False] * len(words)
-        for at in range(len(words) - _RUN + 1):
-            if tuple(words[at : at + _RUN]) in self.runs:
+        for at, run in enumerate(_runs(words)):
+            if run in self.runs:
                 repeated[at : at + _RUN] = [True] * _RUN
         return self._suffix(lines, words, owner, repeated)
 

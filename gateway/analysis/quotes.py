@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gateway.analysis.history import Block, History, Lines, find_history
+from gateway.analysis.history import Block, History, find_history
 from gateway.analysis.html_quotes import find_marks
 from gateway.analysis.known_text import KnownText
 from gateway.analysis.mail_words import REPLY_PREFIX
+from gateway.analysis.quoted_lines import Lines
 from gateway.analysis.sign_off import find_sign_off
 from gateway.analysis.talon_voice import ask_talon
 from gateway.model import Body, Mailbox, Message
