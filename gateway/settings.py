@@ -206,10 +206,10 @@ class OAuth2:
 class Imap:
     """[receive.imap.NAME]: a polled mailbox; NAME is the inbox it feeds unless ``inbox`` says otherwise."""
 
-    host: str
-    """Server name."""
     user: str
     """Login name."""
+    host: str = ""
+    """Server name; a preset has its own."""
     handle: str = ""
     """The table's name."""
     inbox: str = ""
