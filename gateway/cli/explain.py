@@ -93,6 +93,10 @@ def _tell(row: JournalRow) -> None:
     _line("decision", f"{row.outcome or row.state}: {row.reason}" + (f", ticket {row.ticket}" if row.ticket else ""))
     for step in story.get("explanation", ()):
         _line("", step)
+    for earlier in story.get("earlier", ()):
+        _line("before that", f"{earlier.get('decision', '')}  {earlier.get('decided_at', '')}")
+        for step in earlier.get("explanation", ()):
+            _line("", step)
     print()
 
 
@@ -137,11 +141,10 @@ async def _dry_run(options: argparse.Namespace, settings: Settings, database: Da
         findings = await cage.examine(raw, envelope, Resolver(settings.authentication.resolver))
     finally:
         await cage.close()
-    plan, match = _decide(database, settings, envelope, raw, findings, now)
+    plan = _decide(database, settings, envelope, raw, findings, now)
     authentication = findings.authentication
     _line("received as", str(findings.origin))
     _line("author", f"{authentication.author.address if authentication.author else 'nobody'}; {authentication.why}")
-    _line("matched", match)
     _line(
         "text",
         f"new text found by {findings.body.source}: {len(findings.body.new.splitlines())} lines new, "
@@ -160,7 +163,7 @@ async def _dry_run(options: argparse.Namespace, settings: Settings, database: Da
 
 def _decide(
     database: Database, settings: Settings, envelope: Envelope, raw: bytes, findings: Findings, now: datetime
-) -> tuple[Plan, str]:
+) -> Plan:
     """The very pipeline, in a transaction that is thrown away."""
     found: list[pipeline.Decision] = []
     row = InboundMail(id=0, envelope=envelope, sha256=hashlib.sha256(raw).hexdigest(), raw=raw)
@@ -169,8 +172,5 @@ def _decide(
             found.append(pipeline.decide(tx, row, findings, settings, now))
             raise _NotRecorded
     except _NotRecorded:
-        decision = found[0]
-    match = decision.case.match
-    declined = "".join(f"; not {d.ticket} by {d.clue}: {d.why}" for d in match.declined)
-    ground = f"ticket {match.ticket} by {match.ground}" if match.ticket else "no ticket"
-    return decision.plan, ground + declined
+        return found[0].plan
+    raise AssertionError("a dry run never commits")

@@ -227,8 +227,21 @@ class Draft:
             acknowledged=self.acknowledged,
             replay_keys=_replay_keys(case) if outcome not in ("wait", "repeat") else (),
             retry_at=retry_at,
-            explanation=tuple(self._lines),
+            explanation=(*_matched(case), *self._lines),
         )
+
+
+def _matched(case: Case) -> tuple[str, ...]:
+    """How the ticket was found, and which clues were not followed and why."""
+    match = case.match
+    if match.ground == "clock":
+        return ()
+    found = f"ticket {match.ticket} by {match.ground}" if match.ticket else "no ticket"
+    if match.party:
+        found += f" issued to party {match.party}"
+    if match.event:
+        found += f", about event {match.event}"
+    return (f"matched {found}", *(f"not ticket {d.ticket} by {d.clue}: {d.why}" for d in match.declined))
 
 
 def _replay_keys(case: Case) -> tuple[str, ...]:

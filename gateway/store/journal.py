@@ -242,6 +242,7 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
                 "explanation": plan.explanation,
                 "decided_at": now,
                 "elapsed_ms": findings.elapsed_ms,
+                "earlier": _earlier_decisions(tx, mail),
             },
         },
     )
@@ -249,6 +250,16 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
         raise ClaimLostError(f"journal row {mail.id} is not ours any more")
     if author and authentication.proof is not Proof.NONE and plan.outcome in ("file", "new", "agent"):
         people.mark_known(tx, author)
+
+
+def _earlier_decisions(tx: Connection, mail: InboundMail) -> list[dict[str, Any]]:
+    """What was decided about a mail before a person let it go: that is part of its story."""
+    if mail.instruction is None:
+        return []
+    row = tx.execute(sa.select(journal.c.reason, journal.c.story).where(journal.c.id == mail.id)).one()
+    before = row.story or {}
+    told = {name: before.get(name) for name in ("explanation", "decided_at")}
+    return [*before.get("earlier", []), {"decision": f"held: {row.reason}", **told}]
 
 
 def retry(tx: Connection, row_id: int, cause: str, next_try: datetime) -> None:
