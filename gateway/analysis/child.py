@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import encodings
 import importlib
+import os
 import pkgutil
 import resource
 import socket
@@ -20,7 +21,7 @@ from gateway.model import Envelope, Findings
 
 _WARM_UP = b"\r\n".join(
     (
-        b"From: Warm Up <warm@up.test>",
+        "From: Warm Up <warm@aufwärm.test>".encode(),
         b"To: a@b.test",
         b"Subject: =?utf-8?q?warm?=",
         b"Date: Mon, 23 Nov 2026 10:00:00 +0000",
@@ -56,10 +57,12 @@ def _preload() -> None:
             importlib.import_module(f"encodings.{module.name}")
 
 
-def _lock_in(hello: Hello) -> None:
+def lock_in(memory: int) -> None:
+    """Give up everything but descriptor 0 and so many octets of address space; there is no way back."""
+    os.closerange(1, 1 << 20)  # standard output and error, and whatever a library may have left open
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (hello.memory, hello.memory))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
@@ -91,7 +94,7 @@ def main() -> None:
     _preload()
     here = Envelope(reverse_path="", recipient="a@b.test", inbox="", source="lmtp", received_at=_WARM_UP_TIME)
     examine(_WARM_UP, here, {}, hello.rules)
-    _lock_in(hello)
+    lock_in(hello.memory)
     pipe.sendall(frame(Findings()))
     while True:
         request = read_request(_read_frame(pipe))
