@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, when
-from gateway.model import EventFact, TicketFacts
+from gateway.model import EventFact, Person, TicketFacts
 from gateway.store import journal, tickets
+from gateway.store.people import find_persons
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
@@ -61,6 +62,8 @@ def _show(arguments: Sequence[str]) -> int:
     settings = read_settings(options, secrets=False)
     with opened(settings) as tx:
         ticket = tickets.load_ticket(tx, options.number)
+        parties = {event.party for event in ticket.events} if ticket else set()
+        people = {person.party: person for person in find_persons(tx, parties=parties)}
         if ticket is None:
             print(f"ticketgate: there is no ticket {options.number}", file=sys.stderr)
             return NOUSER
@@ -75,18 +78,15 @@ def _show(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(msgspec.to_builtins(ticket), ensure_ascii=False, default=str))
     else:
-        _print(ticket)
+        _print(ticket, people)
     return OK
 
 
-def _print(ticket: TicketFacts) -> None:
+def _print(ticket: TicketFacts, people: Mapping[int, Person]) -> None:
     owner = (ticket.owner.agent or ticket.owner.address) if ticket.owner else "nobody"
     print(f"#{ticket.number}  {ticket.subject or '(no subject)'}")
     print(f"state {ticket.state}   owner {owner}   inbox {ticket.inbox}   opened {when(ticket.created_at)}")
     print("with  " + ", ".join(f"{p.name} <{p.address}>" if p.name else p.address for p in ticket.participants))
-    people = {p.party: p for p in ticket.participants}
-    if ticket.owner:
-        people[ticket.owner.party] = ticket.owner
     for event in ticket.events:
         _print_event(event, people.get(event.party))
     for held in ticket.held:
@@ -94,12 +94,8 @@ def _print(ticket: TicketFacts) -> None:
             print(f"\nheld  event {held.event} waits for a decision: {held.reason}")
 
 
-def _print_event(event: EventFact, person: object) -> None:
-    who = (
-        getattr(person, "agent", "")
-        or getattr(person, "address", "")
-        or (f"party {event.party}" if event.party else "")
-    )
+def _print_event(event: EventFact, person: Person | None) -> None:
+    who = (person.agent or person.address) if person else (f"party {event.party}" if event.party else "")
     marks = "  ".join(m for m in (who, event.reason, "public" if event.public else "") if m)
     print(f"\n{event.number:>4}  {when(event.at)}  {event.kind}  {marks}".rstrip())
     for line in event.text.rstrip("\n").split("\n") if event.text.strip() else ():
