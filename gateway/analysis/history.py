@@ -31,10 +31,10 @@ _END_MARK = re.compile(
     r"-{2,} ?end (?:of )?(?:forwarded|original|included|quoted|inserted)(?: message| mail| text)?", re.IGNORECASE
 )
 _STATUS = re.compile(
-    r"#\d{1,9} (?:new|yours|open|waiting|snoozed|closed|taken|held|not sent|not delivered|undelivered|internal note|"
-    r"made from the mail|unproven|unknown sender|assigned|reminder|answered|note|nobody|from|for)\b",
-    re.IGNORECASE,
+    r"#(\d{1,9}) (?:(?:new(?: [-–] |, )|yours [-–] |NOT SENT [-–] |NOT DELIVERED|INTERNAL NOTE |HELD [-–] |UNPROVEN "
+    r"|UNKNOWN SENDER |AUTHENTICATION FAILED |made from the mail you forwarded)|(?P<other>\S))"
 )
+_FOOTER = re.compile(r"#(\d{1,9})(?:  | ·|\t)")  # below "-- ": "#4827  Example Support  Jane Doe"
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ def find_history(
         history.cut, history.rule = history.weak, "agreed"
     repeated = find_repetition(lines.bare[: history.cut])
     if repeated < history.cut and any(text.strip() for text in lines.bare[:repeated]):
-        history.cut, history.rule = repeated, "known"
+        history.cut, history.rule = with_attribution(lines, repeated), "known"
     history.blocks = _find_blocks(lines, history)
     return history
 
@@ -94,8 +94,8 @@ def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool], 
             written = written or bool(text)
             at += 1
             continue
-        if text[0] == "#" and written and len(text) <= 200 and (_STATUS.match(text) or is_notice(text)):
-            history.cut, history.rule = _with_attribution(lines, at), "status line"
+        if text[0] == "#" and written and _is_status_line(lines, at, text, is_notice):
+            history.cut, history.rule = with_attribution(lines, at), "status line"
             return
         rule, start, end = _boundary(lines, at, text, history)
         if rule:
@@ -105,6 +105,22 @@ def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool], 
         else:
             at += 1
         written = True
+
+
+def _is_status_line(lines: Lines, at: int, text: str, is_notice: Callable[[str], bool]) -> bool:
+    """The first line of our own notices; any other line that begins with a number needs our footer below it."""
+    found = _STATUS.match(text) if len(text) <= 200 else None
+    if found is None:
+        return False
+    if found["other"] is None or is_notice(text):
+        return True
+    if lines.footers is None:
+        lines.footers = {}
+        for number, line in enumerate(lines.bare):
+            footer = _FOOTER.match(line.lstrip()) if "#" in line[:8] else None
+            if footer:
+                lines.footers[footer[1]] = number
+    return lines.footers.get(found[1], -1) > at
 
 
 def _follow(lines: Lines, history: History, rule: str, start: int, end: int, answers: bool) -> int:
@@ -160,7 +176,7 @@ def _end_mark(lines: Lines, at: int) -> int:
     return last
 
 
-def _with_attribution(lines: Lines, at: int) -> int:
+def with_attribution(lines: Lines, at: int) -> int:
     """The first line of the attribution right above ``at``, or ``at``."""
     above = at - 1
     while above >= 0 and lines.blank(above):
@@ -171,7 +187,7 @@ def _with_attribution(lines: Lines, at: int) -> int:
             return first
         text = lines.bare[above].strip()
         if text.endswith((":", "：")) and len(text) <= 160 and is_date(text):
-            return above  # right above a notice of ours anything with a date and a colon is the client's
+            return above  # right above our own words anything with a date and a colon is the client's
     return at
 
 

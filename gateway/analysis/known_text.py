@@ -51,12 +51,11 @@ class KnownText:
         for at, run in enumerate(_runs(words)):
             if run in self.runs:
                 repeated[at : at + _RUN] = [True] * _RUN
-        return self._suffix(lines, words, owner, repeated)
+        return self._suffix(lines, owner, repeated)
 
-    def _suffix(self, lines: Sequence[str], words: list[str], owner: list[int], repeated: list[bool]) -> int:
-        """The longest tail in which nine words of ten repeat known text, beginning at a line that does so wholly."""
-        best, total, same = len(lines), 0, 0
-        at = len(words) - 1
+    def _suffix(self, lines: Sequence[str], owner: list[int], repeated: list[bool]) -> int:
+        """The tail in which every line repeats known text. One line of the author's own ends it, however short."""
+        best, same, at = len(lines), 0, len(owner) - 1
         while at >= 0:
             line = owner[at]
             count = hits = 0
@@ -64,10 +63,9 @@ class KnownText:
                 count += 1
                 hits += repeated[at]
                 at -= 1
-            total += count
-            same += hits
-            if hits == count and same >= _MIN_WORDS and same * 10 >= total * 9:
-                best = line
-            elif total - same > 40:
+            if hits < count and hits * 5 < count * 4:
                 break
+            same += hits
+            if same >= _MIN_WORDS:
+                best = line
         return best

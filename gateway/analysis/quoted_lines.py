@@ -24,6 +24,9 @@ class Lines:
         self.quoted: list[bool] = []
         self.marked = marked  # quotes by the DOM
         self.budget = MAX_ATTRIBUTIONS
+        self.footers: dict[str, int] | None = (
+            None  # ticket number -> last line that is our footer; None: not looked yet
+        )
         self.soft = soft  # blockquotes: quotes when an attribution stands above or opens them
         opened = 0  # how many lines an open "<" may still reach
         for number, line in enumerate(lines):

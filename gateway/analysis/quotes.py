@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gateway.analysis.history import Block, History, find_history
+from gateway.analysis.history import Block, History, find_history, with_attribution
 from gateway.analysis.html_quotes import find_marks
 from gateway.analysis.known_text import KnownText
 from gateway.analysis.mail_words import REPLY_PREFIX
@@ -49,7 +49,8 @@ def split_body(message: Message, known: Sequence[str] = ()) -> Body:
         answers=REPLY_PREFIX.match(message.subject) is not None,
     )
     if marks and 0 <= marks.rest < history.cut and any(text.strip() for text in reader.bare[: marks.rest]):
-        history.cut, history.rule = marks.rest, "tg element" if marks.ours else "html"
+        history.cut = with_attribution(reader, marks.rest)
+        history.rule = "tg element" if marks.ours else "html"
     kinds = [_NEW] * len(lines)
     for at in range(history.cut, len(lines)):
         if history.rule != "none" or at < len(examined):

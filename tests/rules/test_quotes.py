@@ -250,6 +250,14 @@ def test_our_status_line_cuts_without_any_other_mark() -> None:
     assert body.source == "status line"
 
 
+@pytest.mark.parametrize(
+    "status", ["#4827 Bob - Jane answered after 2 h", "#4827 done", "#4827 NOT SENT - I do not know #noet"]
+)
+def test_every_status_line_with_our_footer_below_cuts(status: str) -> None:
+    notice = f"{status}\n\nThank you!\n\n-- \n#4827  Example Support  owner Alice\n#note  #close  #help"
+    assert split(f"It is corrected.\n\n{notice}\n").new == "It is corrected."
+
+
 def test_the_attribution_above_our_status_line_goes_with_it() -> None:
     body = split(f"It is corrected.\n\nJane Doe via Example Support, 23 Nov 2026 09:58:\n\n{NOTICE}\n")
     assert body.new == "It is corrected."
@@ -282,6 +290,20 @@ def test_repeating_a_few_known_words_is_not_history() -> None:
     known = "Invoice 2231 charges us for 12 licences, we only have 10. Could you correct it? It is due on Friday."
     text = "You say that invoice 2231 charges us for 12 licences.\nThat is right, because two are new."
     assert split(text, known).new == text
+
+
+@pytest.mark.parametrize(
+    "text", ["{known}\n\nNo, 11.", "Yes.\n\n{known}\n\nNo, 11.\n\n{known}\n\nThanks a lot, that is all."]
+)
+def test_the_authors_words_below_or_between_known_text_are_never_hidden(text: str) -> None:
+    known = "Invoice 2231 charges us for 12 licences, we only have 10. Could you correct it? It is due on Friday."
+    text = text.replace("{known}", "\n".join(known.split(". ")))
+    assert "No, 11." in split(text, known).new
+
+
+def test_the_clients_line_above_known_text_goes_with_it() -> None:
+    known = "Invoice 2231 charges us for 12 licences, we only have 10. Could you correct it? It is due on Friday."
+    assert split(f"Done.\n\nJane Doe, 23.11.2026 9:58:\n{known}\n", known).new == "Done."
 
 
 def test_a_mail_that_only_repeats_known_text_is_shown() -> None:
