@@ -11,7 +11,7 @@ import codecs
 import re
 
 import cchardet
-import webencodings  # type: ignore[import-untyped]
+import webencodings
 
 _SAMPLE = 64 * 1024
 _SURE = 0.5

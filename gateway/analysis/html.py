@@ -12,7 +12,7 @@ import re
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 MAX_HTML = 2 * 1024 * 1024
-_MAX_TAGS = 60_000
+_MAX_TAGS = 25_000
 _MAX_DEPTH = 400
 _MAX_TAG = 8192
 _MAX_LINK = 200
@@ -133,8 +133,8 @@ _VOID = frozenset(
     )
 )
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:]{0,30})")
-_LONG_TAG = re.compile(rf"<[a-zA-Z][^>]{{{_MAX_TAG},}}")
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_DATA_URL = re.compile(r"data:[^\"'\s>]+", re.IGNORECASE)
+_OPEN_QUOTE = re.compile(r"=\s{0,10}(?:\"[^\"]*|'[^']*)\Z")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 
 
@@ -168,18 +168,53 @@ def _is_tame(html: str) -> bool:
         depth = max(depth + (-1 if found[1] else 1), 0)
         if depth > _MAX_DEPTH:
             return False
-    return all(len(_QUOTED.sub("", long[0])) <= _MAX_TAG for long in _LONG_TAG.finditer(html))
+    return not _has_long_tag(html)
 
 
-_DROP = re.compile(r"<(script|style|head|title)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
-_BREAK = re.compile(r"</?(?:p|div|br|tr|li|h[1-6]|table|blockquote|pre|ul|ol|hr)\b[^>]*>", re.IGNORECASE)
+def _has_long_tag(html: str) -> bool:
+    """Whether any tag may be long enough for thousands of attributes; quotes that hide ``<`` or ``>`` are counted in."""
+    run = 0
+    for piece in html.split("<")[1:]:
+        if piece[:1] in ("!", "/", "?"):
+            continue
+        tag, end, _ = piece.partition(">")
+        unclosed = not end or bool(_OPEN_QUOTE.search(tag[-2000:]))
+        run += len(_DATA_URL.sub("", piece if unclosed else tag))
+        if run > _MAX_TAG:
+            return True
+        if not unclosed:
+            run = 0
+    return False
+
+
+_BREAK = re.compile(r"</?(?:p|div|br|tr|li|h[1-6]|table|blockquote|pre|ul|ol|hr)\b[^<>]*>", re.IGNORECASE)
 _ANY = re.compile(r"<[/!?a-zA-Z][^<>]*>")
+_UNSHOWN = tuple(
+    (re.compile(begin, re.IGNORECASE), re.compile(end, re.IGNORECASE))
+    for begin, end in (
+        (r"<!--", r"-->"),
+        (r"<head\b", r"</head\s{0,9}>"),
+        (r"<script\b", r"</script\s{0,9}>"),
+        (r"<style\b", r"</style\s{0,9}>"),
+    )
+)
+
+
+def _drop(html: str, begin: re.Pattern[str], end: re.Pattern[str]) -> str:
+    """Without what stands between the two; one pass, and it stops at a beginning without an end."""
+    kept: list[str] = []
+    position = 0
+    while (opening := begin.search(html, position)) and (closing := end.search(html, opening.end())):
+        kept.append(html[position : opening.start()])
+        position = closing.end()
+    kept.append(html[position:])
+    return " ".join(kept)
 
 
 def _strip_tags(html: str) -> str:
     html = html[: 4 * MAX_HTML]
-    if html.count("<!--") + html.lower().count("<s") + html.lower().count("<head") < 2000:
-        html = _DROP.sub(" ", html)
+    for begin, end in _UNSHOWN:
+        html = _drop(html, begin, end)
     text = _ANY.sub("", _BREAK.sub("\n", html))
     text = entities.unescape(text).replace("\xa0", " ").replace("\0", "")
     lines = (" ".join(line.split()) for line in text.split("\n"))

@@ -32,19 +32,19 @@ _RETURNED = re.compile(
     r"message (?:headers?|text|body|content|source)(?: follows?)?|start of returned message|"
     r"non-?delivered (?:message|"
     r"information)|headers? (?:of|from) (?:the |your )?(?:original|returned|message)[^\n]{0,30})"
-    r"[ \t:.*|#=_\-]*(?:\([^\n]{0,40}\))?[ \t:.*|#=_\-]*$",
+    r"[ \t:.*|#=_\-]{0,100}(?:\([^\n]{0,40}\)[ \t:.*|#=_\-]{0,100})?$",
     re.IGNORECASE | re.MULTILINE,
 )
 _HEADER_BLOCK = re.compile(
-    r"^(?:Received|Return-Path|DKIM-Signature|X-Received|Delivered-To)[ \t]*:[^\n]+\n(?:[ \t]+[^\n]*\n)*"
-    r"(?:[A-Za-z][A-Za-z0-9\-]{1,40}[ \t]*:[^\n]*(?:\n|\Z)(?:[ \t]+[^\n]*\n)*){2}",
+    r"^(?:Received|Return-Path|DKIM-Signature|X-Received|Delivered-To)[ \t]*:[^\n]+\n(?:[ \t][^\n]*\n)*"
+    r"(?:[A-Za-z][A-Za-z0-9\-]{1,40}[ \t]*:[^\n]*(?:\n|\Z)(?:[ \t][^\n]*\n)*){2}",
     re.IGNORECASE | re.MULTILINE,
 )
 _ABOUT_SENDER = re.compile(
     r"(?:\bfrom|mail from|sender|contact|assistance|help ?desk|support|question|administrator|postmaster|reply[- ]to|"
     r"message-id|return-path|sent by|originator|abuse|envelope-from|write to|e-?mail to|mailto|forward(?:ed)? to|"
     r"send (?:mail|email|e-mail|a message|your)|please (?:send|email|mail|try)|new address|instead|subject|on behalf|"
-    r"you \(|by using)\W{0,4}(?:\S{1,24}\W{0,3}){0,2}\Z",
+    r"you \(|by using)\W{0,4}(?:[\w.\-/]{1,24}[^\w.\-/]{1,3}){0,2}\Z",
     re.IGNORECASE,
 )
 _ABOUT_RECIPIENT = re.compile(
@@ -52,8 +52,8 @@ _ABOUT_RECIPIENT = re.compile(
     r"undeliverable +to|(?:send|sent) (?:it |message |mail |this message |your message )?to|addressed to|addressee|"
     r"address(?:es|\(es\))?|user(?:id| name|name|s)?|mailbox(?:es)?|account|user unknown|unknown user|no such user|"
     r"attempts|mail for|message for|message to|delivery to|destination|failed|for|to|box|reach|contacting|alias|"
-    r"email|e-mail|subscriber|smtp)[\s:;=<\[('\"*\-.,]*(?:e?smtp:|rfc822;|address|is|user|"
-    r"recipient)?[\s:;=<\[('\"*\-.]*\Z",
+    r"email|e-mail|subscriber|smtp)[\s:;=<\[('\"*\-.,]{0,20}(?:e?smtp:|rfc822;|address|is|user|"
+    r"recipient)?[\s:;=<\[('\"*\-.]{0,20}\Z",
     re.IGNORECASE,
 )
 _LEAD = re.compile(
@@ -165,14 +165,19 @@ def read_prose(text: str, recipients: list[str], subject: str, whole: str = "") 
     delayed = is_delay(subject, text)
     action = "delayed" if delayed else "failed"
     lines = [line[:_MAX_LINE] for line in text.split("\n")]
-    folded = [line.lower() for line in lines]
-    places = {r: [n for n, line in enumerate(folded) if r.lower() in line] for r in recipients}
+    asked = {recipient.lower() for recipient in recipients}
+    places: dict[str, list[int]] = {recipient: [] for recipient in asked}
+    named: dict[int, set[str]] = {}  # line -> recipients it names
+    for number, line in enumerate(lines):
+        for key in asked & {_tidy(match[0]).lower() for match in ADDRESS.finditer(line)}:
+            places[key].append(number)
+            named.setdefault(number, set()).add(key)
+    general = status_in(text) or status_in(whole[:_MAX_TEXT]) or status_in(subject)
+    general = general or ("4.0.0" if delayed else "5.0.0")
     reports = []
     for recipient in recipients:
-        others = {n for r, found in places.items() if r != recipient for n in found}
-        diagnostic = _reason(lines, places[recipient], others)
-        status = status_in(diagnostic) or status_in(text) or status_in(whole[:_MAX_TEXT]) or status_in(subject)
-        status = status or ("4.0.0" if delayed else "5.0.0")
+        diagnostic = _reason(lines, recipient.lower(), places[recipient.lower()], named)
+        status = status_in(diagnostic) or general
         reports.append(
             DeliveryReport(
                 recipient=recipient,
@@ -185,15 +190,16 @@ def read_prose(text: str, recipients: list[str], subject: str, whole: str = "") 
     return reports
 
 
-def _reason(lines: list[str], own: list[int], others: set[int]) -> str:
+def _reason(lines: list[str], recipient: str, own: list[int], named: dict[int, set[str]]) -> str:
     """Text from the first line that names the recipient to the next recipient or a border, the richest place wins."""
     best = ""
     for start in own[:5]:
         taken: list[str] = []
         for number in range(start, min(start + 12, len(lines))):
-            if number > start and (number in others or re.match(r"\s*[-=*]{4,}", lines[number])):
+            other = number in named and recipient not in named[number]
+            if number > start and (other or re.match(r"\s{0,20}[-=*]{4,}", lines[number])):
                 break
-            if number > start + 1 and not lines[number].strip() and taken and status_in(" ".join(taken)):
+            if number > start + 1 and not lines[number].strip() and status_in(" ".join(taken)):
                 break
             taken.append(lines[number].strip())
         found = " ".join(" ".join(taken).split())
@@ -202,18 +208,23 @@ def _reason(lines: list[str], own: list[int], others: set[int]) -> str:
     return best
 
 
+def _tidy(address: str) -> str:
+    """An address as found in prose, without the marks around it and the SMTP= of X.400 gateways in front."""
+    return _PREFIX.sub("", address.strip(".'-*_="))
+
+
 def _weigh(text: str, own: frozenset[str]) -> list[_Candidate]:
     found: dict[str, _Candidate] = {}
     position = 0
     announced = 0
     for line in text.split("\n"):
-        shown = line[:_MAX_LINE]
+        shown = " ".join(line[:_MAX_LINE].split())
         # Below such a line stand the addresses the report is about; what stood above it was the mail's own header.
-        announced = 2 if _INTRODUCTION.search(shown) else announced
+        announced = 2 if _INTRODUCTION.search(shown[-300:]) else announced
         count = 0
         for match in ADDRESS.finditer(shown):
             count += 1
-            address = _PREFIX.sub("", match[0].strip(".'-*_="))
+            address = _tidy(match[0])
             named = address != match[0].strip(".'-*_=")  # SMTP=a@b.example, as X.400 gateways write
             if count > 20 or len(found) > 2 * MAX_RECIPIENTS:
                 break
@@ -233,7 +244,7 @@ def _weigh(text: str, own: frozenset[str]) -> list[_Candidate]:
 def _score(line: str, start: int, end: int, key: str, own: frozenset[str]) -> int:
     before, behind = line[max(0, start - 120) : start], line[end : end + 60]
     score = 1
-    if _LEAD.match(line[:start]) and _BEHIND_REASON.match(behind):
+    if start <= 80 and _LEAD.match(line[:start]) and _BEHIND_REASON.match(behind):
         score = 4
     elif _ABOUT_RECIPIENT.search(before):
         score = 3

@@ -192,6 +192,10 @@ class TestHostileBodies:
             b"<!--" * 100_000 + b"--> hello",
             b"<a href=x>" * 50_000 + b"hello",
             b"<table><tr><td>" * 20_000 + b"hello",
+            b'<p x=">" ' + b" ".join(b"a%d=1" % n for n in range(60_000)) + b">hello",
+            b"<p " + b" ".join(b'x="<" a%d b%d' % (n, n) for n in range(20_000)) + b">hello",
+            b"<p " * 300_000 + b">hello",
+            b"<div>" * 3_000 + b"<script>" * 100_000 + b"</script>hello",
         ):
             assert "hello" in parse(HEAD + b"Content-Type: text/html\r\n\r\n" + html).text
 

@@ -207,3 +207,21 @@ class TestJson:
     def test_other_json_is_no_report(self) -> None:
         for text in ('{"a": 1}', "{", "[1]", '{"event": "order", "email": "a@x.test"}', '{"a":' * 50_000):
             reports(f"From: a@x.test\n\n{text}")
+
+
+class TestHostile:
+    BODIES = (
+        "x\nReceived: a\n" + (" " * 200 + "\n") * 300,
+        "x\noriginal message " + "-" * 60_000 + "x",
+        ("from " * 20 + "a@b.test\n") * 600,
+        (" " * 70 + "a@b.test\n") * 700,
+        "the recipient " * 5_000,
+        "".join(f"<a{n}@b.test>: no\n" for n in range(4_000)),
+        "a@b" + ".c" * 30_000,
+        "5.1.1." * 10_000,
+        "Final-Recipient:\n" * 20_000 + "Action: failed\n",
+    )
+
+    @pytest.mark.parametrize("number", range(len(BODIES)))
+    def test_prose_made_to_stall_a_reader_is_read_in_one_go(self, number: int) -> None:
+        assert len(reports(f"From: MAILER-DAEMON@mx.test\nSubject: x\n\n{self.BODIES[number]}")) <= 500
