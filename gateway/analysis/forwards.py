@@ -29,9 +29,7 @@ def find_forward(message: Message, body: Body) -> Forwarded | None:
         found = _read_attached(attached)
         if found is not None:
             return found
-    if not body.quoted and body.source != "none":
-        return None
-    return _read_inline(message)
+    return None if body.interleaved else _read_inline(message)
 
 
 def _read_attached(parts: Sequence[Attachment]) -> Forwarded | None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.analysis.mail_words import FORWARDED, LABELS, MAX_LABEL, ORIGINAL, RAW_FIELDS
+from gateway.analysis.mail_words import FORWARDED, LABELS, MAX_LABEL, ORIGINAL, RAW_FIELDS, fold
 
 _DATE = re.compile(
     r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\b\d{1,2}:\d\d|(?:19|20)\d\d\b|\d{1,2}\.?[ -][^\W\d_]{3,}"
@@ -49,7 +49,7 @@ def read_field(line: str) -> tuple[str, str] | None:
         colon = wide
     if colon <= 0:
         return None
-    kind = LABELS.get(start[:colon].strip(" *_\t\xa0").casefold())
+    kind = LABELS.get(fold(start[:colon].strip(" *_\t\xa0")))
     return (kind, start[colon + 1 :].strip(" *_\t\xa0\u200e\u200f")) if kind else None
 
 
@@ -133,12 +133,12 @@ def _read_flat(line: str) -> dict[str, str] | None:
     if len(line) > 600 or line.count(":") < 2:
         return None
     fields: dict[str, str] = {}
-    spans = [found for found in _FLAT_LABEL.finditer(line) if found[1].strip("* ").casefold() in LABELS]
+    spans = [found for found in _FLAT_LABEL.finditer(line) if fold(found[1].strip("* ")) in LABELS]
     if len(spans) < 2 or spans[0].start() > 2:
         return None
     for number, found in enumerate(spans):
         end = spans[number + 1].start() if number + 1 < len(spans) else len(line)
-        fields.setdefault(LABELS[found[1].strip("* ").casefold()], line[found.end() : end].strip(" *"))
+        fields.setdefault(LABELS[fold(found[1].strip("* "))], line[found.end() : end].strip(" *"))
     sure = "from" in fields and is_date(fields.get("date", "")) and ADDRESS.search(fields["from"]) is not None
     return fields if sure else None
 
@@ -204,7 +204,7 @@ def read_separator(line: str) -> str:
     head = len(text) - len(text.lstrip(_DECORATION))
     tail = len(text) - len(text.rstrip(_DECORATION))
     dashed = head >= 2 and text[0] in "-_=*—–─━"
-    words = core.rstrip(":： ").casefold().replace("\u2019", "'")
+    words = fold(core.rstrip(":： "))
     if dashed:
         words = words.split(" ---", 1)[0].strip()
         if words in ORIGINAL:

@@ -107,6 +107,15 @@ def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool], 
         written = True
 
 
+def is_furniture(line: str) -> bool:
+    """A status line or a footer of our own notices."""
+    text = line.strip()
+    if not text.startswith("#"):
+        return False
+    found = _STATUS.match(text)
+    return _FOOTER.match(text) is not None or (found is not None and found["other"] is None)
+
+
 def _is_status_line(lines: Lines, at: int, text: str, is_notice: Callable[[str], bool]) -> bool:
     """The first line of our own notices; any other line that begins with a number needs our footer below it."""
     found = _STATUS.match(text) if len(text) <= 200 else None
@@ -325,10 +334,12 @@ def _is_introduced(lines: Lines, history: History, block: Block) -> bool:
         return False
     if read_separator(lines.bare[first]) in ("original", "forwarded"):
         return True
-    if _is_field(lines, first):
-        header = read_block(lines.bare, first)
-        if header is not None and header.certain:
-            return True
+    second = lines.following[first] if lines.bare[first].rstrip().endswith((":", "：")) else first
+    for at in {first, second}:
+        if at < block.end and _is_field(lines, at):
+            header = read_block(lines.bare, at)
+            if header is not None and header.certain:
+                return True
     if lines.budget <= 0:
         return False
     lines.budget -= 1

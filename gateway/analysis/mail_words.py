@@ -9,9 +9,14 @@ from __future__ import annotations
 import re
 
 
+def fold(phrase: str) -> str:
+    """How phrases are compared: without case, Turkish dots, typographic apostrophes."""
+    return phrase.strip().casefold().replace("\u0307", "").replace("\u2019", "'")
+
+
 def _phrases(table: str) -> list[str]:
     """The entries of a table: divided by "|" or by line ends."""
-    return [phrase.strip() for phrase in table.replace("\n", "|").split("|") if phrase.strip()]
+    return [fold(phrase) for phrase in table.replace("\n", "|").split("|") if phrase.strip()]
 
 
 _LABELS = {

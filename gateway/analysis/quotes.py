@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gateway.analysis.history import Block, History, find_history, with_attribution
+from gateway.analysis.history import Block, History, find_history, is_furniture, with_attribution
 from gateway.analysis.html_quotes import find_marks
 from gateway.analysis.known_text import KnownText
 from gateway.analysis.mail_words import REPLY_PREFIX
@@ -114,6 +114,9 @@ def _judge_blocks(lines: Lines, history: History, kinds: list[int], author: Mail
                 history.rule = "quote marks"
         elif block.answered:
             interleaved = True
+            for at in range(block.start, block.end):
+                if is_furniture(lines.bare[at]):
+                    kinds[at] = _QUOTED  # answers may keep what the customer wrote, not what we wrote around it
     return interleaved
 
 

@@ -250,6 +250,15 @@ def test_our_status_line_cuts_without_any_other_mark() -> None:
     assert body.source == "status line"
 
 
+def test_answers_between_the_lines_of_our_notice_keep_the_customer_and_not_our_furniture() -> None:
+    body = split(
+        "> #4827 new - nobody has it yet\n>\n> Can you come?\n\nYes.\n\n> And the rope?\n\nNo.\n\n"
+        "> -- \n> #4827  Example Support  Jane Doe\n"
+    )
+    assert body.interleaved
+    assert body.new == ">\n> Can you come?\n\nYes.\n\n> And the rope?\n\nNo."
+
+
 @pytest.mark.parametrize(
     "status", ["#4827 Bob - Jane answered after 2 h", "#4827 done", "#4827 NOT SENT - I do not know #noet"]
 )
