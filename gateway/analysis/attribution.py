@@ -36,6 +36,29 @@ _PROSE = re.compile(
     r"|los|las|yo|y|het|een|ik|hij|wij|e|o|io|jeg|vi|han|hun|hon|jag|i)(?!\w)",
     re.IGNORECASE,
 )
+_CONJUNCTIONS = frozenset(
+    [
+        "as",
+        "like",
+        "when",
+        "what",
+        "since",
+        "because",
+        "if",
+        "before",
+        "after",
+        "wie",
+        "als",
+        "wenn",
+        "comme",
+        "quand",
+        "como",
+        "cuando",
+        "come",
+    ]
+)
+# Behind the verb nothing but a day and a time of day
+_WHEN = re.compile(r"\s(?:on|at|le|il|el|em|op|am)\s(?=.*\d[:.h]\d\d)[\w\s,./:()+-]{6,48}[:：]", re.IGNORECASE)
 _PARTICLE = re.compile(r"(?<!\w)(?:v[ao]n der|v[ao]n het|de les|o/η|je oseba|[Kk]l\.?|[A-Z]\.)(?!\w)")
 _WORDS = re.compile(r"[^\W\d_]+")
 _DASHES = re.compile(r"^[-\s*>_]{2,}|[-\s*_]{2,}$")
@@ -132,6 +155,8 @@ def _judge(text: str) -> str:
 def _judge_verb(text: str, verb: re.Match[str], address: bool, day: re.Match[str] | None, colon: bool) -> str:
     after, before = text[verb.end() :], text[: verb.start()]
     final = _SAID_AFTER.match(after) is not None
+    if not final and colon and _WHEN.fullmatch(after) and _is_lone_name(before):
+        return "full"  # "Jane Doe wrote on Mon, 23 Nov 2026, 09:58:", as we write it ourselves
     if not final and (not colon or verb[0].casefold() in _FINAL_ONLY):
         return ""
     if final:
@@ -144,6 +169,12 @@ def _judge_verb(text: str, verb: re.Match[str], address: bool, day: re.Match[str
     if day and (address or (_opens_with_date(text, day) and _is_name_or_date(before, after))):
         return "full"
     return "loose" if day or address else ""
+
+
+def _is_lone_name(before: str) -> bool:
+    """One to five words, the first with a capital, and no conjunction: "Jane Doe", not "As Jane"."""
+    words = _WORDS.findall(before)
+    return 1 <= len(words) <= 5 and not _PROSE.search(before) and words[0].casefold() not in _CONJUNCTIONS
 
 
 def _is_name_or_date(before: str, after: str) -> bool:

@@ -168,7 +168,7 @@ _VERBS = r"""
     wrote|writes|said|says|sent|schrieb|schreibt|geschrieben|a[ ]?écrit|a[ ]ecrit|écrivait|écrit|escribió|escribio|
     ha[ ]escrito|escreveu|ha[ ]scritto|scrive|scriveva|scrisse|schreef|skrev|skreiv|kirjoitti|napisał(?:\(a\)|a)?|
     pisze|написал(?:\(а\)|а)?|пишет|писал(?:а)?|написав(?:\(-ла\)|\(ла\))?|написала|пише|napsal(?:\(a\)|/a|a)?|
-    napísal(?:\(a\)|a)?|píše|napisao(?:/la|[ ]je)?|je[ ]napisa[lo](?:\(a\)|a)?|је[ ]написа[ол]|írta|ezt[ ]írta|irta|
+    napísal(?:\(a\)|a)?|píše|napisao(?:/la|[ ]je)?|je[ ]napisa[lo](?:/la|\(a\)|a)?|је[ ]написа[ол]|írta|ezt[ ]írta|irta|
     a[ ]scris|şunları?[ ]yazdı|şunu[ ]yazdı|şöyle[ ]yazdı|yazdı|kirjutas|rašė|parašė|rakstīja|έγραψε|написа|
     va[ ]escriure|ha[ ]escrit|escribiu|idatzi[ ]du|đã[ ]viết|menulis|skrifaði|написао|ने[ ]लिखा"""
 _VERBS_CJK = (
