@@ -47,6 +47,37 @@ def domain_of(address: str) -> str:
     return fold_domain(split_address(address)[1])
 
 
+_CONFUSABLE = str.maketrans(
+    # Cyrillic, Greek, Latin: what cannot be told from an ASCII letter or digit in common fonts (UTS 39, confusables).
+    "асԁеһіјӏорԛѕуѵԝхзɡαγικνορυϲϳıℓⅼ0",
+    "acdehijlopqsyvwx3gayikvopucjillo",
+)
+
+
+def skeleton(address: str) -> str:
+    """What an address looks like: two with one skeleton cannot be told apart by eye (UTS 39, section 4).
+
+    Only for warnings, never for deciding whose address it is.
+    """
+    local, domain = split_address(address.strip())
+    labels = []
+    for label in fold_domain(domain).split("."):
+        try:
+            labels.append(label.encode("ascii").decode("idna") if label.startswith("xn--") else label)
+        except UnicodeError:
+            labels.append(label)
+    seen = unicodedata.normalize("NFKD", f"{local}@{'.'.join(labels)}").casefold().translate(_CONFUSABLE)
+    plain = "".join(c for c in seen if ord(c) not in _INVISIBLE and not unicodedata.combining(c))
+    return plain.replace("1", "l").replace("rn", "m")
+
+
+def unquote_local(address: str) -> str:
+    """The address without the quotes around a local part that needs none: ``"support"@desk.test``."""
+    local, domain = split_address(address)
+    inner = local[1:-1]
+    return f"{inner}@{domain}" if local[:1] == local[-1:] == '"' and _ATOM.match(inner) else address
+
+
 def is_address(address: str) -> bool:
     """Whether this is an addr-spec we can put on an envelope: dot-atom local part, a domain of labels, no controls."""
     if len(address) > _MAX_ADDRESS:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from gateway.address import fold_address, split_tag
+from gateway.address import fold_address, split_tag, unquote_local
 from gateway.reference import Keys
 
 
@@ -514,7 +514,7 @@ class Settings:
 
     def find_inbox(self, recipient: str) -> Inbox | None:
         """The inbox that owns an envelope recipient, any tag, any case; None when it is not ours (550 at RCPT)."""
-        folded = fold_address(recipient)
+        folded = fold_address(unquote_local(recipient))
         for inbox in self.inbox.values():
             untagged = fold_address(split_tag(folded, inbox.plus_separator)[0])
             if folded in inbox.addresses() or untagged in inbox.addresses():

@@ -76,11 +76,11 @@ def _trouble(case: Case) -> Plan | None:
     """Why this mail must be held and its author asked; None when everything in it was understood."""
     if case.orders.held:
         return hold_answer(case, "command")
+    if case.own.from_html and (case.orders.commands or case.orders.internal):
+        return hold_answer(case, "html-command")
     problem = check_orders(case)
     if problem is not None:
         return hold_answer(case, problem.reason, data=problem.data)
-    if case.own.from_html and (case.orders.commands or case.orders.internal):
-        return hold_answer(case, "html-command")
     if case.own.unclear and case.orders.text.strip() and not case.orders.internal and case.match.kind != "n":
         return hold_answer(case, case.own.unclear)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from gateway.address import fold_address, is_address
+from gateway.address import fold_address, is_address, skeleton
 from gateway.desk import assignment, lifecycle
 from gateway.desk.calendar import add_business
 from gateway.desk.case import Case
@@ -48,6 +48,8 @@ def plan_filed(case: Case) -> Plan:
     author = _participant(case)
     mail = draft.add_mail("mail", party=author.party if author else 0, public=True, text=_shown_text(case))
     state = lifecycle.after_customer(case.ticket)
+    if case.ticket.state is State.CLOSED and case.findings.origin is Origin.LIST:
+        state = State.CLOSED  # what a list sends to everybody reopens nothing (security.md 8.2)
     owner = assignment.owner_of(case, case.ticket)
     if owner is None and state is State.OPEN:
         state = State.NEW
@@ -55,7 +57,7 @@ def plan_filed(case: Case) -> Plan:
     if state is not case.ticket.state:
         draft.explain(f"state {case.ticket.state} -> {state}")
     data = {"cc": _copied(case)}
-    if case.ticket.state is State.CLOSED:
+    if case.ticket.state is State.CLOSED and state is not State.CLOSED:
         data["reopened"] = "1"
     if case.verdict.unproven_filed:
         data["unproven"] = "1"
@@ -68,8 +70,9 @@ def plan_filed(case: Case) -> Plan:
         attachments=case.findings.message.attachments,
         data=data,
     )
-    draft.clear_timers("waiting", "followup", "snooze")
-    _watch_answer(draft, case, owner)
+    if state is not State.CLOSED:
+        draft.clear_timers("waiting", "followup", "snooze")
+        _watch_answer(draft, case, owner)
     return draft.plan("file")
 
 
@@ -88,7 +91,7 @@ def plan_agents_only(case: Case) -> Plan:
         people = assignment.owner_or_pool(case) if kind == "unverified-report" else assignment.leads(case)
         draft.notify("unproven", people, about=number, author=author, reason=kind, data={"address": _address(case)})
     draft.explain(f"automatic mail ({case.findings.origin}): shown to agents, changes nothing")
-    return draft.plan("agents-only")
+    return draft.plan("file" if case.verdict.outcome == "machine-filed" else "agents-only")
 
 
 def plan_report(case: Case) -> Plan:
@@ -201,6 +204,17 @@ def _copied(case: Case) -> str:
     return ", ".join(a for a in others if fold_address(a) not in known and not case.settings.is_own_address(a))
 
 
+def _resembled(case: Case) -> str:
+    """The address of ours or of an agent that the author's can be mistaken for (security.md 7.4); "" when none."""
+    if case.author is None:
+        return ""
+    own, seen = fold_address(case.author.address), skeleton(case.author.address)
+    agents = (address for agent in case.settings.agents.values() for address in (agent.address, *agent.also))
+    inboxes = (address for inbox in case.settings.inbox.values() for address in inbox.addresses())
+    known = (address for address in (*agents, *inboxes) if fold_address(address) != own)
+    return next((address for address in known if skeleton(address) == seen), "")
+
+
 def _report_text(report: DeliveryReport | None, case: Case) -> str:
     if report is None:
         return _shown_text(case)
@@ -208,13 +222,15 @@ def _report_text(report: DeliveryReport | None, case: Case) -> str:
 
 
 def _offer(draft: Draft, case: Case, mail: int, customer: Person | None) -> None:
-    data = {"cc": _copied(case)}
+    data = {"cc": _copied(case), "resembles": _resembled(case)}
     if not case.verdict.proven:
         data["unproven"] = "1"
     if case.facts.author is None:
         data["first"] = "1"
     if case.match.follows:
         data["follows"] = str(case.match.follows)
+    if case.verdict.reason == "unknown-sender":
+        data["names"] = str(case.match.ticket)
     told = assignment.offered(case)
     draft.notify("offer", told, about=mail, author=customer, attachments=case.findings.message.attachments, data=data)
     draft.explain("offered to " + (", ".join(p.agent for p in told) or "nobody"))

@@ -43,7 +43,7 @@ def plan_held(case: Case) -> Plan:
             data=_facts_of_hold(case),
         )
         draft.explain(f"asked at the registered address of {agent.agent}")
-    elif case.verdict.reason in _SHOWN_TO_DESK:
+    elif case.verdict.reason in _SHOWN_TO_DESK or agent is None:
         draft.notify(
             "unproven",
             assignment.owner_or_pool(case),

@@ -70,8 +70,10 @@ def _bounce(case: Case) -> bool:
 
 def _loop(case: Case) -> bool:
     fields = case.findings.message.fields
-    own_loop = any(case.settings.id_domain in value.lower() for value in fields.get("x-loop", ()))
-    return own_loop or case.findings.origin is Origin.OURSELVES or len(fields.get("received", ())) > MAX_RECEIVED
+    ours = case.settings.id_domain.lower()
+    own_loop = any(ours in value.lower() for value in fields.get("x-loop", ()))
+    own_id = case.findings.message.message_id.lower().endswith(f"@{ours}>")
+    return own_loop or own_id or len(fields.get("received", ())) > MAX_RECEIVED
 
 
 def _own_address(case: Case) -> bool:
@@ -114,7 +116,8 @@ def _agent_unproven(case: Case) -> bool:
 
 def _agent_token(case: Case) -> bool:
     """An agent's token in the hands of somebody who is no agent: a match proposes, it never authorises."""
-    return case.agent is None and bool(case.token_agent)
+    # By its kind too: the token of an agent who was disabled meanwhile has no enabled agent behind it (adv-41).
+    return case.agent is None and (bool(case.token_agent) or case.match.kind in AGENT_KINDS)
 
 
 def _sibling(case: Case) -> bool:

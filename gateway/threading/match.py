@@ -1,8 +1,9 @@
 """Which ticket is meant: the ladder of mail.md 8. First hit wins, and every hit is only a proposal.
 
 What the author may do with the ticket is decided from who the author provably is (security.md 5). So a stranger's clue
-is followed here like anybody's, except where the clue is weak: a reference line, a number in the subject and an awaited
-Message-ID count for participants only. What was not followed is kept with a sentence: people and ``explain`` read it.
+is followed here like anybody's, except where the clue is weak: a reference line and an awaited Message-ID count for
+participants only, a number in the subject for people only. What was not followed is kept with a sentence: people and
+``explain`` read it.
 
 Three things that are easy to get wrong, and what holds here:
 
@@ -230,7 +231,10 @@ class _Ladder:
         return self._reopen_or_follow(ticket, match, "reference line")
 
     def subject_number(self) -> Match | None:
-        """``[#4827]`` from a proven participant or agent."""
+        """``[#4827]``, from whomever: from a stranger too it is held beside that ticket (architecture 6.4).
+
+        A program's mail is different: other systems number their own matters in the same way.
+        """
         if not self.clues.subject_reference:
             return None
         ticket = self._find(self.clues.subject_reference, "[#n]")

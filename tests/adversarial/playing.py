@@ -39,7 +39,8 @@ async def play(desk: Desk, case: Case) -> Result:
 async def put_in(desk: Desk, case: Case, played: Played, raw: bytes, **changes: str) -> None:
     """Deliver one mail of a row and decide it."""
     recipient = changes.get("recipient") or recipient_of(case, desk)
-    reverse_path = changes.get("reverse_path", "bounce@sender.test")
+    null = case.get("input") == "MAIL FROM:<>"
+    reverse_path = "" if null else "bounce@sender.test"
     protocol = "smtp" if case.get("via") == "smtp" else "lmtp"
     played.raws.append(raw)
     played.replies.append(await desk.deliver(raw, recipient, reverse_path, protocol))
@@ -107,7 +108,7 @@ def make(case: Case, desk: Desk) -> bytes:
 
 async def give(desk: Desk, case: Case) -> None:
     """What ``given`` says."""
-    for name in (case.id.replace("-", "_"), str(case)):
+    for name in dict.fromkeys((case.id.replace("-", "_"), str(case))):
         if name in _GIVEN:
             await _GIVEN[name](desk)
 

@@ -68,7 +68,7 @@ def _(result: Result) -> None:
 @sentence("not agent@corp.test")
 def _(result: Result) -> None:
     customer = result.desk.ticket(result.row.ticket).customer
-    assert customer is not None and customer.address == "agent@xn--orp-nmc.test"
+    assert customer is not None and customer.address == "agent@xn--orp-3ed.test"
     assert not customer.agent and customer.party not in (1, 2)
 
 
@@ -77,5 +77,5 @@ def _(result: Result) -> None:
     offers = result.desk.to_agents()
     assert offers
     for sent in offers:
-        assert "agent@xn--orp-nmc.test" in sent.text
-        assert "looks like agent@corp.test" in " ".join(sent.text.split())
+        assert "agent@xn--orp-3ed.test" in sent.text
+        assert "only looks like agent@corp.test" in " ".join(sent.text.split())

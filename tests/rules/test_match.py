@@ -484,13 +484,20 @@ def test_a_reference_line_counts_for_a_proven_participant_only() -> None:
         assert match.ticket == 0 and match.follows == 0 and "proven participant" in said(match)
 
 
-def test_a_number_in_the_subject_counts_for_a_proven_participant_or_agent_only() -> None:
+def test_a_number_in_the_subject_proposes_its_ticket_whoever_writes() -> None:
     clues = Clues(subject_reference=4827)
-    assert choose(clues, JANE) == choose(clues, ALICE) == Match(ticket=4827, ground="subject")
-    others: list[tuple[Person | None, Proof]] = [(JANE, Proof.NONE), (ALICE, Proof.NONE), (EVIL, Proof.DKIM)]
-    for stranger, proof in (*others, (None, Proof.NONE)):
-        match = choose(clues, stranger, proof)
-        assert match.ticket == 0 and "neither" in said(match)
+    people: list[Person | None] = [JANE, ALICE, EVIL, None]
+    for author in people:
+        for proof in (Proof.DKIM, Proof.NONE):
+            assert choose(clues, author, proof) == Match(ticket=4827, ground="subject")
+
+
+def test_a_number_in_the_subject_of_a_program_counts_for_participants_only() -> None:
+    clues = Clues(subject_reference=4827)
+    assert choose(clues, JANE, origin=Origin.AUTO_REPLY).ticket == 4827
+    for origin in (Origin.MACHINE, Origin.AUTO_REPLY, Origin.LIST):
+        match = choose(clues, EVIL, origin=origin)
+        assert match.ticket == 0 and "automatic" in said(match)
 
 
 def test_a_participant_who_was_added_counts_like_the_customer() -> None:
@@ -599,5 +606,5 @@ def test_every_match_is_an_existing_ticket_with_a_ground_and_new_tickets_have_no
     assert (match.ground == "none") <= (match == Match(follows=match.follows, declined=match.declined))
     assert not (match.ticket and match.follows)
     assert len(match.declined) == len(set(match.declined))
-    if match.ground in ("reference-line", "subject"):
+    if match.ground == "reference-line":
         assert proof is not Proof.NONE and author in (JANE, ALICE, BOB)
