@@ -25,7 +25,7 @@ from gateway.analysis.quoted_lines import GROUPWISE, Lines
 
 _OTHER_MARKS = re.compile(r"[ \t]{0,3}([|)#:%}&!\]]|[A-Za-z]{1,10}>)(?= |$|[>|])")
 _PIPED = re.compile(r"[ \t]{0,3}\|(?: |$)")
-_CITED = re.compile(r"[ \t]*[A-Za-z]{1,10}> ")
+_CITED = re.compile(r"[ \t]*(?:[A-Za-z]{1,10}> |>)")
 _REPLY_ABOVE = re.compile(r"(?:reply|respond|response|write|type)\b.{0,20} above this line", re.IGNORECASE)
 _END_MARK = re.compile(
     r"-{2,} ?end (?:of )?(?:forwarded|original|included|quoted|inserted)(?: message| mail| text)?", re.IGNORECASE
