@@ -37,8 +37,7 @@ _PROSE = re.compile(
     re.IGNORECASE,
 )
 _CONJUNCTIONS = frozenset(
-    ("as", "like", "when", "what", "since", "because", "if", "before", "after")
-    + ("wie", "als", "wenn", "comme", "quand", "como", "cuando", "come")
+    ("as", "like", "when", "what", "since", "because", "if", "wie", "als", "wenn", "comme", "quand", "como", "come")
 )
 # Behind the verb nothing but a day and a time of day
 _WHEN = re.compile(r"\s(?:on|at|le|il|el|em|op|am)\s(?=.*\d[:.h]\d\d)[\w\s,./:()+-]{6,48}[:：]", re.IGNORECASE)

@@ -186,6 +186,11 @@ def _find_name(lines: Sequence[str], end: int, author: frozenset[str]) -> int:
     block = [line.strip() for line in lines[start:end]]
     if not block or start == 0:
         return _find_glued_name(lines, start, end, author)
+    above = lines[_trim(lines, start) - 1] if _trim(lines, start) else ""
+    if above.rstrip().endswith((":", "：")):
+        return end  # "Please invite:" and then names
+    if len(author) >= 2 and not _names_author(block[0], author):
+        return end  # somebody else's name and number, when the author's is known
     if len(block) == 1 and _SLASHED.match(block[0]) and _is_name(block[0].lstrip("-–—~/ "), author, strict=False):
         return start
     if len(block) <= 6 and all(len(text) <= 60 for text in block):
@@ -218,6 +223,14 @@ def _find_glued_name(lines: Sequence[str], start: int, end: int, author: frozens
 def _is_title(text: str) -> bool:
     """ "Vice President, Enron North America", "Realtime", "via mobile": few words, no sentence."""
     return len(text.split()) <= 7 and text[-1:] not in ".!?:;" and (text[:1].isupper() or text.startswith("via "))
+
+
+def _names_author(text: str, author: frozenset[str]) -> bool:
+    """Does it name the author: a word of the name or of the address, their beginning, or initials?"""
+    words = [word for word in re.split(r"[\W_\d]+", text.casefold()) if word]
+    if any(word in author or any(len(word) > 2 and known.startswith(word[:3]) for known in author) for word in words):
+        return True
+    return len(words) == 1 and len(words[0]) <= 3
 
 
 def _is_name(text: str, author: frozenset[str], strict: bool) -> bool:

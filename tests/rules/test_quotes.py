@@ -397,6 +397,18 @@ def test_the_authors_own_name_ends_the_text_even_in_lower_case() -> None:
     assert body.signature == "mara"
 
 
+def test_names_after_a_colon_are_a_list_and_no_sign_off() -> None:
+    text = "Please invite:\n\nOle Dahl\nBo Berg"
+    assert split(text).new == text
+
+
+def test_somebody_elses_name_and_number_are_no_sign_off_when_the_author_is_known() -> None:
+    text = "Please call them today.\n\nOle Dahl\n+47 555 12 34 56"
+    assert split(text, author=Mailbox("Mara Lind", "mara@lind.test")).new == text
+    own = split("Please call me today.\n\nMara\n+47 555 12 34 56", author=Mailbox("Mara Lind", "mara@lind.test"))
+    assert own.new == "Please call me today."
+
+
 def test_a_signature_below_the_quote_does_not_make_an_interleaved_answer() -> None:
     body = split("Yes.\n\nOn 6/1/26 10:00, Bob Ott wrote:\n> old\n> older\n\n-- \nMara Lind\n")
     assert (body.new, body.signature, body.interleaved) == ("Yes.", "-- \nMara Lind", False)
