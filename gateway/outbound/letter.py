@@ -152,16 +152,16 @@ def _file_parameters(name: str) -> str:
     shown = clean_text(name, 150).replace("/", "_").replace("\\", "_") or "attachment"
     if shown.isascii() and len(shown) <= 50:
         return f'filename="{quote(shown)}"'
-    octets = [
-        chr(b) if (chr(b).isascii() and chr(b).isalnum()) or b in b"-._" else f"%{b:02X}"
-        for b in shown.encode("utf-8", "replace")
-    ]
     pieces, piece = [], "utf-8''"
-    for octet in octets:
-        if len(piece) + len(octet) > 55:
+    for character in shown:
+        octets = "".join(
+            chr(b) if b < 128 and (chr(b).isalnum() or b in b"-._") else f"%{b:02X}"
+            for b in character.encode("utf-8", "replace")
+        )
+        if len(piece) + len(octets) > 55:  # cut between characters: readers decode each piece by itself
             pieces.append(piece)
             piece = ""
-        piece += octet
+        piece += octets
     pieces.append(piece)
     if len(pieces) == 1:
         return f"filename*={pieces[0]}"

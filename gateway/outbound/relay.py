@@ -28,6 +28,8 @@ _EARLIER = re.compile(r"^\s*--- [^\W\d]+ ---\s*$")
 _HEADER_LINE = re.compile(r"^\s*\*?(?:from|von|de|sent|gesendet|date|datum|to|an|cc|subject|betreff)\*?\s*:", re.I)
 _BEGINS = re.compile(r"^\W*(?:on|am|le|el|il|op|den|em|på|dnia|w dniu|\d{4}|\w{2,3}[.,])(?!\w)[^!?]{0,24}?\d", re.I)
 """How a client begins an attribution: "On Mon, 23 Nov …", "Am 23.11.2026 …", "2026-11-23 …"."""
+_FORWARDED = ("made from the mail you forwarded", "aus der weitergeleiteten Mail")
+"""The one status line without a dash, as the templates of each language begin it."""
 _WORDS = re.compile(r"\w+")
 _CLOSING_LINES = 4
 _CONTACT = re.compile(r"@|https?:|www\.|(?:\d[\d\s()/.-]*){6}|\b(?:sent from|gesendet von|envoyé d|sent via)\b", re.I)
@@ -83,8 +85,11 @@ def _own_words(body: Body) -> str:
 
 def _status_line(number: int) -> re.Pattern[str]:
     which = str(number) if number else r"[1-9][0-9]{0,7}"
-    # Ours always reads "#4827 words - words"; an agent's own "#4827 is a duplicate" has no dash.
-    return re.compile(rf"^[\s>|*_]*#{which}\s+\S.*?\s[-\u2013\u2014](?:\s|$)")
+    # Ours reads "#4827 words - words"; an agent's own "#4827 is a duplicate" has no dash. Quoted, any number is ours.
+    return re.compile(
+        rf"^[\s*_]*#{which}\s+(?:\S.*?\s[-\u2013\u2014](?:\s|$)|(?:{'|'.join(_FORWARDED)}))"
+        r"|^\s*(?:[>|]\s*)+[*_]*#[1-9][0-9]{0,7}\s"
+    )
 
 
 def _cut_status(lines: list[str], number: int, inbox: Inbox | None, settings: Settings) -> tuple[list[str], bool]:

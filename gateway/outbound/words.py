@@ -7,6 +7,7 @@ spoil a text, it cannot run anything.
 
 from __future__ import annotations
 
+import re
 import sysconfig
 import textwrap
 import tomllib
@@ -120,7 +121,9 @@ class Words:
             raise TemplateTrouble(f"template {missing.name} not found") from missing
         except (TemplateError, TypeError, ValueError, KeyError) as error:
             raise TemplateTrouble(f"template {template}: {error}") from error
-        return text.strip("\n") + "\n"
+        lines = (line if line == "-- " else line.rstrip() for line in text.split("\n"))
+        # What was left out by a condition leaves no gap; a sender's own double gaps go with it, in agents' mail only.
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
 
     def has(self, template: str) -> bool:
         """Whether there is such a template."""
