@@ -71,9 +71,15 @@ class Marks:
     ours: bool = False  # ``rest`` is our own element
 
 
+def may_mark(html: str) -> bool:
+    """Is it worth looking, and small enough?"""
+    small = len(html) <= MAX_HTML and html.count("<") <= _MAX_ELEMENTS
+    return small and _WORTH.search(html) is not None and not _ANY.search(html)
+
+
 def find_marks(html: str, lines: Sequence[str]) -> Marks | None:
     """The marked lines of a text made by ``html_to_text(html)``; None when nothing is marked or cannot be told."""
-    if len(html) > MAX_HTML or html.count("<") > _MAX_ELEMENTS or not _WORTH.search(html) or _ANY.search(html):
+    if not may_mark(html):
         return None
     try:
         tree = LexborHTMLParser(html)

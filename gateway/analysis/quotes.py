@@ -11,7 +11,8 @@ import re
 from collections.abc import Sequence
 
 from gateway.analysis.history import Block, History, find_history, is_furniture, with_attribution
-from gateway.analysis.html_quotes import find_marks
+from gateway.analysis.html import html_to_text
+from gateway.analysis.html_quotes import find_marks, may_mark
 from gateway.analysis.known_text import KnownText
 from gateway.analysis.mail_words import REPLY_PREFIX
 from gateway.analysis.quoted_lines import Lines
@@ -43,7 +44,7 @@ def split_body(message: Message, known: Sequence[str] = ()) -> Body:
     memory = KnownText(known)
     history = find_history(
         reader,
-        memory.find_repetition,
+        lambda bare: _find_repetition(bare, memory, message, reader),
         memory.is_line,
         lambda at: ask_talon(examined, at),
         answers=REPLY_PREFIX.match(message.subject) is not None,
@@ -76,6 +77,21 @@ def split_body(message: Message, known: Sequence[str] = ()) -> Body:
         source=source,
         command_text=command_text,
     )
+
+
+def _find_repetition(bare: Sequence[str], memory: KnownText, message: Message, reader: Lines) -> int:
+    """Where the lines begin to repeat known text, or what the mail's own HTML part marks as quoted."""
+    found = memory.find_repetition(bare)
+    silent = found == len(bare) == len(reader) and message.text_source == "plain" and not any(reader.quoted)
+    if silent and message.html:
+        # Some clients mark the quote in HTML and leave the text part without any sign of it.
+        lines = html_to_text(message.html).split("\n") if may_mark(message.html) else []
+        marks = find_marks(message.html, lines) if lines else None
+        if marks is not None:
+            rest = marks.rest if marks.rest >= 0 else len(lines)
+            quoted = "\n".join(line for at, line in enumerate(lines) if at in marks.quoted or at >= rest)
+            return KnownText([quoted]).find_repetition(bare)
+    return found
 
 
 def _separate(lines: list[str]) -> list[str]:

@@ -483,3 +483,18 @@ def test_nested_quotes_in_html_end_where_the_outermost_ends() -> None:
         "text here.</p>"
     )
     assert body.new == "Top.\n\nBottom text here."
+
+
+def test_what_the_html_part_marks_is_history_in_the_text_part_too() -> None:
+    old = "The crane has been stuck since Monday and nobody has come to look at it so far."
+    html = f'<div>I come today.</div><div class="yahoo_quoted"><div>Mara Lind, yesterday</div><div>{old}</div></div>'
+    text = f"I come today.\n\nMara Lind, yesterday\n{old}\n"
+    body = split_body(Message(text=text, html=html, text_source="plain"))
+    assert body.new == "I come today."
+    assert body.command_text == "I come today."
+
+
+def test_an_html_part_that_says_something_else_hides_nothing() -> None:
+    html = '<div>I come.</div><div class="yahoo_quoted"><div>Quite other words that nobody ever wrote here.</div></div>'
+    text = "I come today.\n\nThe rope is in the boat and the boat is in the harbour."
+    assert split_body(Message(text=text, html=html, text_source="plain")).new == text
