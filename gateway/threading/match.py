@@ -240,9 +240,9 @@ class _Ladder:
         ticket = self._find(self.clues.subject_reference, "[#n]")
         if ticket is None:
             return None
-        if not (self._proven() and (self.facts.author_agent or self._takes_part(ticket))):
-            why = "the author is neither a proven participant nor a proven agent"
-            self._decline("[#n]", ticket.number, why)
+        known = bool(self.facts.author_agent) or self._takes_part(ticket)
+        if not known and self.findings.origin is not Origin.PERSON:
+            self._decline("[#n]", ticket.number, "automatic mail of somebody who is no participant")
             return None
         return self._reopen_or_follow(ticket, Match(ticket=ticket.number, ground="subject"), "[#n]")
 
