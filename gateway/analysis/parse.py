@@ -33,9 +33,11 @@ _ORIGINAL = "could not be shown completely, download the original"
 
 def parse(raw: bytes) -> Message:
     """Everything a mail says. Whatever cannot be read is named in ``defects`` and, when something is missing from what
-    is shown, in ``unreadable``."""
+    is shown, in ``unreadable``. Raises nothing but MemoryError, on which a child of the cage is to end."""
     try:
         return _parse(raw)
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - the last net: a mail must never stop the mailbox
         return Message(
             unreadable=f"The mail could not be read: {_ORIGINAL}.",

@@ -9,6 +9,7 @@ from tnefparse import TNEF
 from tnefparse.tnef import TNEFAttachment
 
 from gateway.analysis import charset
+from gateway.analysis.rtf import decompress_rtf, rtf_to_text
 
 MAX_FILES = 200
 _MAX_TEXT = 2 * 1024 * 1024
@@ -44,8 +45,9 @@ def unpack_tnef(content: bytes) -> Unpacked:
         codepage = getattr(found, "codepage", None) or ""
         text = _text(found.body, codepage)
         html = _text(found.htmlbody, codepage)
-        if not text and not html and (rtf := _bytes(found.rtfbody)):
+        if not text and not html and (rtf := decompress_rtf(_bytes(found.rtfbody))):
             files.append(("body.rtf", rtf))
+            text = rtf_to_text(rtf)
     except Exception as error:  # noqa: BLE001 - a stranger's container, a stranger's parser
         return Unpacked(defect=f"winmail.dat could not be read ({type(error).__name__})")
     return Unpacked(tuple(files), text, html)

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from gateway.analysis.names import clean_filename, make_filename
 from gateway.analysis.parse import parse
+from gateway.analysis.rtf import decompress_rtf, rtf_to_text
 from gateway.analysis.smime import unwrap_signed
 
 HEAD = b"From: ann@customer.test\r\nTo: support@desk.test\r\nSubject: hello\r\nMIME-Version: 1.0\r\n"
@@ -182,3 +183,35 @@ class TestWinmail:
             message = parse(self.raw(self.CONTAINER[:cut], b"hello"))
             assert message.attachments[0].content == self.CONTAINER[:cut]
             assert message.text == "hello"
+
+
+class TestRichText:
+    def test_the_words_remain(self) -> None:
+        rtf = (
+            rb"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0 Arial;}}{\*\generator x;}\uc1 Gr\'fc\'dfe\u8364 ? from {\b Ann}\par"
+            b"\r\nsecond\\tab line\\par\\par\\par\\{end\\}}"
+        )
+        assert rtf_to_text(rtf) == "Grüße€ from Ann\nsecond\tline\n\n{end}"
+
+    def test_wrapped_html_loses_its_tags_and_its_doubles(self) -> None:
+        rtf = (
+            rb"{\rtf1\ansi\fromhtml1 {\*\htmltag64 <p>}\htmlrtf {\htmlrtf0 Hello\htmlrtf }\htmlrtf0 "
+            rb"{\*\htmltag72 </p>}\htmlrtf\par\htmlrtf0 }"
+        )
+        assert rtf_to_text(rtf) == "Hello"
+
+    def test_anything_else_is_nothing_and_nothing_stalls(self) -> None:
+        for data in (b"", b"hello", b"{\\rtf" + b"{" * 200_000, b"{\\rtf" + b"\\" * 200_001, b"{\\rtf" + b"}" * 9):
+            assert "rtf" not in rtf_to_text(data)
+
+    def test_a_compressed_body_is_unpacked_and_never_beyond_what_it_claims(self) -> None:
+        # Literals "hi", a reference to the preloaded "{\\rtf1" (0, 6 long), the end: a reference to its own place.
+        packed = bytes([0b1100]) + b"hi" + bytes([0x00, 0x04]) + (207 + 8 << 4).to_bytes(2, "big")
+        header = struct.pack("<III", 12 + len(packed), 8, 0x75465A4C) + bytes(4)
+        assert decompress_rtf(header + packed) == b"hi{\\rtf1"
+        claim = struct.pack("<III", 12 + len(packed), 3, 0x75465A4C) + bytes(4)
+        assert decompress_rtf(claim + packed) == b"hi{"
+        for cut in range(len(header) + len(packed)):
+            decompress_rtf((header + packed)[:cut])
+        endless = struct.pack("<III", 0, 0xFFFFFFFF, 0x75465A4C) + bytes(4) + b"\xff" + b"\x00\x0f" * 200_000
+        assert len(decompress_rtf(endless)) <= 2 * 1024 * 1024
