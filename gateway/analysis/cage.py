@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
 
-from gateway.analysis.examine import Rules
+from gateway import maillog
+from gateway.analysis.examine import Rules, original
 from gateway.analysis.wire import LENGTH, MAX_ANSWER, Hello, Request, frame, read_findings
 from gateway.errors import TemporaryError
-from gateway.model import Attachment, AuthenticationResults, Body, DnsAnswer, Envelope, Findings, Message
+from gateway.model import AuthenticationResults, Body, DnsAnswer, Envelope, Findings, Message
 from gateway.settings import Cage as CageSettings
 
 _ROUNDS = 21  # every round asks at least one new name, and one mail may ask for 20 (security.md 4.1)
@@ -48,13 +49,51 @@ class _Task:
     alone: bool = False
 
 
+class _Line:
+    """The mails that wait for a child. A mail that was in a child when it died is given out by itself, in turn with
+    batches of others: it can hold up neither them nor, when mail never ends, be held up by them for ever."""
+
+    def __init__(self) -> None:
+        self._fresh: deque[_Task] = deque()
+        self._alone: deque[_Task] = deque()
+        self._bell = asyncio.Event()
+        self._turn_of_alone = False
+
+    def add(self, task: _Task) -> None:
+        (self._alone if task.alone else self._fresh).append(task)
+        self._bell.set()
+
+    async def take(self, batch: int, takers: int) -> list[_Task]:
+        """At least one mail; of fresh ones a fair share, at most ``batch``."""
+        while not self._fresh and not self._alone:
+            self._bell.clear()
+            await self._bell.wait()
+        if self._alone and (self._turn_of_alone or not self._fresh):
+            self._turn_of_alone = False
+            return [self._alone.popleft()]
+        self._turn_of_alone = True
+        share = min(batch, 1 + (len(self._fresh) - 1) // takers)
+        return [self._fresh.popleft() for _ in range(share)]
+
+    def clear(self) -> list[_Task]:
+        """Everything that still waits, taken out."""
+        left = [*self._fresh, *self._alone]
+        self._fresh.clear()
+        self._alone.clear()
+        return left
+
+
 @dataclass(slots=True, eq=False)
 class _Child:
     process: subprocess.Popen[bytes]
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    rules: Rules
     read: int = 0
-    tasks: list[_Task] = field(default_factory=list)
+
+    def fit(self, rules: Rules, most: int) -> bool:
+        """Whether it may have the next batch: alive, with the present rules, not due for replacement."""
+        return self.process.poll() is None and self.rules is rules and self.read < most
 
     def kill(self) -> None:
         self.writer.close()
@@ -69,8 +108,9 @@ class Cage:
     def __init__(self, settings: CageSettings, rules: Rules) -> None:
         self._settings = settings
         self._rules = rules
-        self._queue: asyncio.Queue[_Task] = asyncio.Queue()
-        self._later: asyncio.Queue[_Task] = asyncio.Queue()
+        self._line = _Line()
+        self._children: set[_Child] = set()
+        self._closed = False
         self._runners: list[asyncio.Task[None]] = []
         self.deaths = 0  # children lost since the start, for metrics
         self.size = settings.children or min(8, os.cpu_count() or 1)
@@ -86,16 +126,17 @@ class Cage:
 
     async def close(self) -> None:
         """Kill the children. Mails in their hands stay RECEIVED in the journal and are read again after a restart."""
+        self._closed = True
         for runner in self._runners:
             runner.cancel()
         await asyncio.gather(*self._runners, return_exceptions=True)
-        while not self._queue.empty():
-            self._give_up(self._queue.get_nowait())
-        while not self._later.empty():
-            self._give_up(self._later.get_nowait())
+        for child in list(self._children):  # a runner that was cancelled before its first step kills nothing
+            self._kill(child)
+        for task in self._line.clear():
+            self._give_up(task)
 
     def renew_rules(self, rules: Rules) -> None:
-        """Use other rules from now on (reload): each child is replaced after the batch in its hands."""
+        """Use other rules from now on (reload); a batch already in a child's hands is finished under the old ones."""
         self._rules = rules
 
     async def examine(self, raw: bytes, envelope: Envelope, resolver: Resolver) -> Findings:
@@ -121,49 +162,36 @@ class Cage:
         return findings
 
     async def _ask(self, request: Request) -> Findings:
+        if self._closed:
+            raise TemporaryError("the cage was closed")
         task = _Task(request, asyncio.get_running_loop().create_future())
-        self._queue.put_nowait(task)
+        self._line.add(task)
         return await task.answer
 
     async def _run(self, child: _Child | None) -> None:
         tasks: list[_Task] = []
         try:
             while True:
-                tasks = await self._take()
-                rules = self._rules
-                if child is None:
+                # Before a mail is taken: it shall not wait for this child's start while another one is free.
+                child = child or await self._spawn_patiently()
+                tasks = await self._line.take(self._settings.batch, self.size)
+                if not child.fit(self._rules, self._settings.recycle_after):
+                    self._kill(child)
                     child = await self._spawn_patiently()
-                if (
-                    await self._serve(child, tasks)
-                    and child.read < self._settings.recycle_after
-                    and rules is self._rules
-                ):
-                    continue
-                child.kill()
-                child = None
+                if not await self._serve(child, tasks):
+                    self._kill(child)
+                    child = None
+                tasks = []
         finally:
             if child is not None:
-                child.kill()
+                self._kill(child)
             for task in tasks:
                 self._give_up(task)
-
-    async def _take(self) -> list[_Task]:
-        """Mails for one child: its fair share of the queue, or a single one that has already killed a child."""
-        if self._queue.empty() and not self._later.empty():
-            return [self._later.get_nowait()]
-        first = await self._queue.get()
-        tasks = [first]
-        share = min(self._settings.batch, 1 + self._queue.qsize() // self.size)
-        while not first.alone and len(tasks) < share and not self._queue.empty():
-            tasks.append(self._queue.get_nowait())
-        if not self._later.empty():  # behind other mail, but not behind all mail for ever
-            self._queue.put_nowait(self._later.get_nowait())
-        return tasks
 
     async def _serve(self, child: _Child, tasks: list[_Task]) -> bool:
         """Have one child read some mails; False when it must be replaced. Every task is answered or queued again."""
         sending = asyncio.create_task(_send(child.writer, tasks))
-        done = 0
+        done, cause, final = 0, "", False
         try:
             for task in tasks:
                 findings = await asyncio.wait_for(_read_answer(child.reader), self._settings.wall_seconds)
@@ -172,15 +200,16 @@ class Cage:
                 done += 1
             return True
         except (TimeoutError, OSError, asyncio.IncompleteReadError) as death:
-            self._bury(tasks[done], f"{type(death).__name__}", final=False)
+            cause = _words_for(death)
         except (ValueError, msgspec.MsgspecError) as nonsense:
-            self._bury(tasks[done], f"malformed answer: {type(nonsense).__name__}", final=True)
+            cause, final = f"malformed answer: {type(nonsense).__name__}", True
+            maillog.alerted("a reader process answered nonsense", cause)
         finally:
             sending.cancel()
         for task in tasks[done + 1 :]:
             task.alone = True
-            self._queue.put_nowait(task)
-        tasks.clear()
+            self._line.add(task)
+        self._bury(tasks[done], cause, final=final)  # behind the others of its batch
         return False
 
     def _bury(self, task: _Task, cause: str, *, final: bool) -> None:
@@ -190,10 +219,7 @@ class Cage:
         if final or task.deaths >= _KILLS:
             _settle(task, unreadable(task.request.raw, cause))
         else:
-            self._later.put_nowait(task)
-            # A runner that waits on the main queue must wake up for it.
-            if self._queue.empty():
-                self._queue.put_nowait(self._later.get_nowait())
+            self._line.add(task)
 
     async def _spawn_patiently(self) -> _Child:
         delay = 0.1
@@ -218,19 +244,29 @@ class Cage:
         )
         theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        child = _Child(process, reader, writer)
-        hello = Hello(rules=self._rules, memory=int(self._settings.memory), cpu_seconds=self._settings.cpu_seconds)
+        child = _Child(process, reader, writer, self._rules)
+        self._children.add(child)
+        hello = Hello(rules=child.rules, memory=int(self._settings.memory), cpu_seconds=self._settings.cpu_seconds)
         try:
             writer.write(frame(hello))
             await asyncio.wait_for(_read_answer(reader), _START_SECONDS)
         except BaseException:
-            child.kill()
+            self._kill(child)
             raise
         return child
+
+    def _kill(self, child: _Child) -> None:
+        child.kill()
+        self._children.discard(child)
 
     def _give_up(self, task: _Task) -> None:
         if not task.answer.done():
             task.answer.set_exception(TemporaryError("the cage was closed"))
+
+
+def _words_for(death: BaseException) -> str:
+    """Why a reader ended, for a person."""
+    return "it took too long" if isinstance(death, TimeoutError) else "its reader ended before it had answered"
 
 
 async def _resolve(resolver: Resolver, needs: Iterable[str], seconds: float) -> dict[str, DnsAnswer]:
@@ -262,15 +298,8 @@ def _settle(task: _Task, findings: Findings) -> None:
 
 def unreadable(raw: bytes, cause: str) -> Findings:
     """What stands in for a mail that killed its reader: nobody's, unproven, with the original attached."""
-    original = Attachment(
-        name="original.eml",
-        type="message/rfc822",
-        size=len(raw),
-        sha256=hashlib.sha256(raw).hexdigest(),
-        content=raw,
-    )
     return Findings(
-        message=Message(unreadable=f"the mail could not be read ({cause})", attachments=(original,)),
+        message=Message(unreadable=f"the mail could not be read ({cause})", attachments=(original(raw),)),
         body=Body(source="unreadable"),
         authentication=AuthenticationResults(why="the mail could not be read, so nobody is proven"),
     )

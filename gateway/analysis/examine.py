@@ -6,6 +6,7 @@ could not be read is said, and nothing is invented in its place.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from gateway.analysis.parse import parse
 from gateway.analysis.quotes import split_body
 from gateway.analysis.reports import read_reports
 from gateway.model import (
+    Attachment,
     AuthenticationResults,
     Body,
     DeliveryReport,
@@ -44,7 +46,10 @@ class Rules:
 
 
 def examine(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> Findings:
-    """Everything one mail says. Never raises. ``Findings.needs`` lists DNS records that authentication still lacks."""
+    """Everything one mail says. ``Findings.needs`` lists DNS records that authentication still lacks.
+
+    Raises nothing but MemoryError: a mail that exhausts the child is to end it, not to be half read.
+    """
     # CPU time of this reading, for the operator; no rule looks at it.
     began = time.perf_counter()
     defects: list[str] = []
@@ -52,11 +57,15 @@ def examine(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> F
     def attempt(what: str, read: Callable[[], T], otherwise: T) -> T:
         try:
             return read()
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001  a hostile mail must not decide what else is read
             defects.append(f"{what} could not be read: {type(error).__name__}")
             return otherwise
 
     message = attempt("message", lambda: parse(raw), Message(unreadable="the mail could not be read"))
+    if message.unreadable and not message.text and not message.attachments:
+        message = replace(message, attachments=(original(raw),))  # nothing is shown: then all of it is attached
     origin = attempt(
         "origin", lambda: find_origin(message, envelope, rules.own_addresses, rules.id_domain), Origin.PERSON
     )
@@ -86,11 +95,24 @@ def examine(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> F
     )
 
 
+def original(raw: bytes) -> Attachment:
+    """The mail itself, as a file to go with the ticket when it cannot be shown."""
+    return Attachment(
+        name="original.eml",
+        type="message/rfc822",
+        size=len(raw),
+        sha256=hashlib.sha256(raw).hexdigest(),
+        content=raw,
+    )
+
+
 def examine_authentication(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> Findings:
     """Only the authentication, once more, with more records: the rest of the findings does not depend on DNS."""
     began = time.perf_counter()
     try:
         authentication, needs = authenticate(_wire_form(raw, envelope), envelope, records, rules.authentication)
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001
         authentication, needs = (
             AuthenticationResults(why=f"the signatures could not be checked: {type(error).__name__}"),

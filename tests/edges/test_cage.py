@@ -1,0 +1,376 @@
+"""The cage with real children that hang, die, lie and run out of room: who is hurt, and what a child can still do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.analysis.authenticate import AuthenticationRules
+from gateway.analysis.cage import Cage
+from gateway.analysis.examine import Rules
+from gateway.errors import TemporaryError
+from gateway.model import DnsAnswer, Envelope, Findings
+from gateway.settings import Cage as CageSettings
+from gateway.settings import Size
+
+RULES = Rules(
+    authentication=AuthenticationRules(), own_addresses=frozenset({"support@desk.test"}), id_domain="tickets.desk.test"
+)
+ENVELOPE = Envelope(
+    reverse_path="jane@customer.test",
+    recipient="support@desk.test",
+    inbox="support",
+    source="lmtp",
+    received_at=datetime(2026, 11, 23, 10, tzinfo=UTC),
+)
+PATIENCE = 60.0
+
+
+class NoDns:
+    async def resolve(self, keys: Iterable[str], within: float = 5.0) -> dict[str, DnsAnswer]:
+        return {key: DnsAnswer("absent") for key in keys}
+
+
+def mail(text: str) -> bytes:
+    return (
+        "From: jane@customer.test\r\nTo: support@desk.test\r\nSubject: Hello\r\n"
+        "Date: Mon, 23 Nov 2026 09:58:00 +0000\r\nMessage-ID: <1@customer.test>\r\n"
+        f"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
+    ).encode()
+
+
+HUGE = mail("0123456789 abcdef\r\n" * 700_000)  # 13 MB: legal, and more than a child with little memory can hold
+
+
+@asynccontextmanager
+async def running(
+    children: int = 1, *, memory: int = 512 << 20, cpu: int = 10, wall: int = 30, batch: int = 16
+) -> AsyncIterator[Cage]:
+    cage = Cage(
+        CageSettings(children=children, memory=Size(memory), cpu_seconds=cpu, wall_seconds=wall, batch=batch), RULES
+    )
+    await cage.start()
+    try:
+        yield cage
+    finally:
+        await cage.close()
+
+
+def read(cage: Cage, raw: bytes) -> Awaitable[Findings]:
+    return asyncio.ensure_future(cage.examine(raw, ENVELOPE, NoDns()))
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (place / "stat").read_text().rpartition(")")[2].split()
+                command = (place / "cmdline").read_bytes()
+                if int(words[1]) == pid and words[0] != "Z" and b"gateway.analysis.child" in command:
+                    found.append(int(place.name))
+    return sorted(found)
+
+
+async def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+async def ready_children(count: int = 1) -> list[int]:
+    """The children once they have locked themselves in."""
+
+    def locked() -> bool:
+        found = children_of(os.getpid())
+        return len(found) == count and all(limit_of(pid, "Max open files") == ("0", "0") for pid in found)
+
+    await wait_until(locked, f"{count} children are locked in")
+    return children_of(os.getpid())
+
+
+def limit_of(pid: int, name: str) -> tuple[str, str]:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/limits").read_text().splitlines():
+            if line.startswith(name):
+                soft, hard = line.removeprefix(name).split()[:2]
+                return soft, hard
+    return "", ""
+
+
+def is_original(findings: Findings, raw: bytes) -> bool:
+    """Whether the mail itself is all that is attached (no assertion: pytest would print megabytes)."""
+    return [(a.name, a.content) for a in findings.message.attachments] == [("original.eml", raw)]
+
+
+def descriptors_of(pid: int) -> dict[str, str]:
+    return {place.name: str(place.readlink()) for place in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def memory_of(pid: int) -> int:
+    """Address space in octets."""
+    (line,) = [x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmSize")]
+    return int(line.split()[1]) * 1024
+
+
+def environment_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+# ------------------------------------------------------------------ what a child has
+
+
+async def test_a_child_has_one_descriptor_an_empty_environment_and_every_limit() -> None:
+    async with running(memory=300 << 20):
+        (pid,) = await ready_children()
+        assert list(descriptors_of(pid)) == ["0"]
+        assert descriptors_of(pid)["0"].startswith("socket:")
+        assert environment_of(pid) == b""
+        for name in ("Max open files", "Max file size", "Max core file size"):
+            assert limit_of(pid, name) == ("0", "0"), name
+        assert limit_of(pid, "Max address space") == (str(300 << 20), str(300 << 20))
+
+
+async def test_the_cpu_limit_is_set_before_each_mail() -> None:
+    async with running(cpu=3) as cage:
+        (pid,) = await ready_children()
+        assert limit_of(pid, "Max cpu time")[0] == "unlimited"
+        await read(cage, mail("first"))
+        limit = int(limit_of(pid, "Max cpu time")[0])
+        assert 3 <= limit <= 3 + 60
+
+
+@pytest.mark.parametrize("attempt", ["socket.socket()", "open('/etc/passwd')", "os.dup(0)"])
+def test_nothing_can_be_opened_once_the_door_is_shut(attempt: str) -> None:
+    ours, theirs = socket.socketpair()
+    program = (
+        "import os, socket, errno\n"
+        "from gateway.analysis.child import lock_in\n"
+        "door = socket.socket(fileno=0)\n"
+        "lock_in(512 << 20)\n"
+        f"try:\n    {attempt}\n"
+        "except OSError as error:\n    door.sendall(errno.errorcode[error.errno].encode())\n"
+        "else:\n    door.sendall(b'opened')\n"
+    )
+    with ours, theirs:
+        child = subprocess.Popen([sys.executable, "-c", program], stdin=theirs.fileno())
+        theirs.close()
+        ours.settimeout(PATIENCE)
+        assert ours.recv(100) in (b"EMFILE", b"EINVAL")
+        child.wait(PATIENCE)
+
+
+async def test_text_in_any_charset_python_knows_is_read_without_opening_a_file() -> None:
+    names = ["iso-2022-jp", "gb18030", "koi8-r", "cp1255", "mac-roman", "utf-7", "big5hkscs", "hz", "shift_jis"]
+    async with running() as cage:
+        await ready_children()
+        for name in names:
+            raw = mail("hello").replace(b"charset=utf-8", f"charset={name}".encode())
+            findings = await read(cage, raw)
+            assert findings.message.text.strip() == "hello", name
+
+
+# ------------------------------------------------------------------ who is hurt
+
+
+async def test_a_child_that_hangs_is_replaced_and_the_mail_read_by_the_next() -> None:
+    async with running(wall=2) as cage:
+        (pid,) = await ready_children()
+        os.kill(pid, signal.SIGSTOP)
+        findings = await read(cage, mail("stuck"))
+        assert findings.message.text.strip() == "stuck"
+        assert cage.deaths == 1
+        assert pid not in children_of(os.getpid())
+
+
+async def test_a_child_that_dies_idle_costs_no_mail_a_life() -> None:
+    async with running() as cage:
+        (pid,) = await ready_children()
+        os.kill(pid, signal.SIGSEGV)
+        await wait_until(lambda: pid not in children_of(os.getpid()), "the child is gone")
+        findings = await read(cage, mail("after"))
+        assert findings.message.text.strip() == "after"
+        assert cage.deaths == 0
+
+
+@pytest.mark.parametrize("blow", [signal.SIGSEGV, signal.SIGKILL, signal.SIGXCPU])
+async def test_a_child_that_crashes_in_a_batch_costs_the_others_nothing(blow: signal.Signals) -> None:
+    async with running() as cage:
+        (pid,) = await ready_children()
+        os.kill(pid, signal.SIGSTOP)  # so that the batch is in its hands for certain
+        answers = [read(cage, mail(f"mail {n}")) for n in range(8)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        os.kill(pid, blow)
+        os.kill(pid, signal.SIGCONT)
+        for n, answer in enumerate(answers):
+            assert (await answer).message.text.strip() == f"mail {n}"
+        assert cage.deaths == 1
+
+
+async def test_a_mail_that_exhausts_a_childs_memory_becomes_unreadable_and_the_others_are_read() -> None:
+    async with running():
+        (pid,) = await ready_children()
+        size = memory_of(pid)
+    async with running(memory=size + len(HUGE) * 5 // 2) as cage:  # it fits in, its text in characters does not
+        await ready_children()
+        hostile = read(cage, HUGE)
+        others = [read(cage, mail(f"mail {n}")) for n in range(6)]
+        findings = await hostile
+        assert findings.message.unreadable
+        assert findings.authentication.author is None
+        assert is_original(findings, HUGE)
+        for n, other in enumerate(others):
+            assert (await other).message.text.strip() == f"mail {n}"
+        assert cage.deaths == 2
+
+
+async def test_a_mail_that_takes_too_much_processor_time_becomes_unreadable() -> None:
+    async with running(cpu=0, wall=30) as cage:
+        await ready_children()
+        # Every reading of it costs seconds; one second is allowed (none, and one for rounding).
+        parts = "".join(f"--x\r\nContent-Type: text/html\r\n\r\n{'<p><b>a</b> ' * 9000}\r\n" for _ in range(120))
+        heavy = mail(parts + "--x--").replace(b"text/plain; charset=utf-8", b"multipart/mixed; boundary=x")
+        findings = await read(cage, heavy)
+        other = await read(cage, mail("next"))
+        assert other.message.text.strip() == "next"
+        if cage.deaths:
+            assert findings.message.unreadable
+            assert is_original(findings, heavy)
+        else:  # read within the second: then it was no bomb, and it must have been read
+            assert findings.message.attachments or findings.message.text
+
+
+async def test_a_mail_whose_child_always_hangs_is_given_up_after_two_children() -> None:
+    stopped: set[int] = set()
+
+    async def stop_every_child() -> None:
+        while True:
+            for pid in children_of(os.getpid()):
+                if pid not in stopped and limit_of(pid, "Max open files") == ("0", "0"):
+                    os.kill(pid, signal.SIGSTOP)
+                    stopped.add(pid)
+            await asyncio.sleep(0.005)
+
+    async with running(wall=1) as cage:
+        await ready_children()
+        stopping = asyncio.create_task(stop_every_child())
+        await wait_until(lambda: bool(stopped), "the first child is stopped")
+        try:
+            findings = await read(cage, mail("doomed"))
+        finally:
+            stopping.cancel()
+        assert "too long" in findings.message.unreadable
+        assert is_original(findings, mail("doomed"))
+        assert len(stopped) >= 2
+
+
+async def test_an_answer_that_is_no_answer_makes_the_mail_unreadable_at_once(tmp_path: Path) -> None:
+    """A child whose code was taken over may write anything: here a stranger writes into the child's end of the pipe."""
+    async with running() as cage:
+        (pid,) = await ready_children()
+        os.kill(pid, signal.SIGSTOP)
+        answer = read(cage, mail("lie to me"))
+        await asyncio.sleep(0.1)
+        handle = os.pidfd_open(pid)
+        try:
+            theirs = _take_descriptor(handle, 0)
+        finally:
+            os.close(handle)
+        with socket.socket(fileno=theirs) as pipe:
+            pipe.sendall(b"\x00\x00\x00\x05hello")
+        findings = await answer
+        assert "malformed answer" in findings.message.unreadable
+        assert cage.deaths == 1
+        assert (await read(cage, mail("next"))).message.text.strip() == "next"
+
+
+async def test_an_answer_that_says_it_is_enormous_is_not_waited_for() -> None:
+    async with running() as cage:
+        (pid,) = await ready_children()
+        os.kill(pid, signal.SIGSTOP)
+        answer = read(cage, mail("lie to me"))
+        await asyncio.sleep(0.1)
+        handle = os.pidfd_open(pid)
+        try:
+            theirs = _take_descriptor(handle, 0)
+        finally:
+            os.close(handle)
+        with socket.socket(fileno=theirs) as pipe:
+            pipe.sendall(b"\xff\xff\xff\xff")
+        assert "malformed answer" in (await answer).message.unreadable
+
+
+def _take_descriptor(pidfd: int, number: int) -> int:
+    """pidfd_getfd(2): a copy of another process's descriptor."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    found = int(libc.syscall(438, pidfd, number, 0))
+    assert found >= 0, os.strerror(ctypes.get_errno())
+    return found
+
+
+async def test_other_mail_is_read_while_one_child_hangs() -> None:
+    async with running(children=2, wall=20, batch=1) as cage:
+        first, _ = await ready_children(2)
+        os.kill(first, signal.SIGSTOP)
+        answers = [read(cage, mail(f"mail {n}")) for n in range(6)]
+        done, waiting = await asyncio.wait([asyncio.ensure_future(a) for a in answers], timeout=10)
+        assert len(done) == 5
+        assert len(waiting) == 1
+        os.kill(first, signal.SIGCONT)
+        assert (await waiting.pop()).message.text
+        assert cage.deaths == 0
+
+
+# ------------------------------------------------------------------ the end
+
+
+async def test_closing_leaves_no_process_and_tells_those_who_wait() -> None:
+    async with running(children=2) as cage:
+        pids = await ready_children(2)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        answers = [read(cage, mail(f"mail {n}")) for n in range(40)]
+        await asyncio.sleep(0.1)
+        await cage.close()
+        results = await asyncio.gather(*answers, return_exceptions=True)
+        assert all(isinstance(result, TemporaryError) for result in results)
+        assert children_of(os.getpid()) == []
+        with pytest.raises(TemporaryError):
+            await read(cage, mail("too late"))
+
+
+async def test_new_rules_reach_the_children_before_the_next_mail() -> None:
+    async with running() as cage:
+        (old,) = await ready_children()
+        cage.renew_rules(Rules(authentication=AuthenticationRules(), id_domain="other.test"))
+        await read(cage, mail("under new rules"))
+        assert old not in children_of(os.getpid())
+
+
+async def test_a_child_is_replaced_after_so_many_mails() -> None:
+    cage = Cage(CageSettings(children=1, recycle_after=3), RULES)
+    await cage.start()
+    try:
+        (old,) = await ready_children()
+        for n in range(4):
+            await read(cage, mail(f"mail {n}"))
+        assert old not in children_of(os.getpid())
+        assert cage.deaths == 0
+    finally:
+        await cage.close()
