@@ -1,8 +1,9 @@
 """New text, quoted history, signature: Message -> Body. Loses nothing (mail.md 12.1, libraries.md 6, security.md 12.1).
 
-Every line of the text lands in exactly one of ``new``, ``quoted`` and ``signature``, in the order of the text (a line in
-which a phone glued the attribution to the answer counts as two; see ``_separate``). What is not proven to be history stays ``new``. The cost is linear in the text; lines over 2000 characters and text beyond
-256 KiB are passed over, not cut.
+Every line of the text lands in exactly one of ``new``, ``quoted`` and ``signature``, in the order of the text. (A line
+in which a phone glued the attribution to the answer counts as two, see ``_separate``.) What is not proven to be history
+stays ``new``. The cost is linear in the text; lines over 2000 characters and text beyond 256 KiB are passed over, not
+cut.
 """
 
 from __future__ import annotations
