@@ -20,7 +20,6 @@ MAX_SECTIONS = 100
 """RFC 2231 sections of one parameter."""
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)")
-_BLANK = re.compile(rb"[ \t]*\r*(?:\n|\Z)")
 _LINE = re.compile(rb"[^\n]*(?:\n|\Z)")
 
 

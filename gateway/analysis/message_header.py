@@ -39,6 +39,10 @@ def find_hint(data: bytes, header: Header) -> str:
 
 
 def read_header(header: Header, defects: list[str], hint: str = "") -> Message:
+    """A Message with everything its header says and no body yet; what was odd is added to ``defects``.
+
+    ``hint``: the charset of raw 8-bit values that are not UTF-8.
+    """
     fields: dict[str, list[str]] = {}
     lists: dict[str, list[Mailbox]] = {name: [] for name in (*_LISTS, *_RECIPIENTS, "sender")}
     odd: list[tuple[str, bytes]] = []

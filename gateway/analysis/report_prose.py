@@ -9,7 +9,7 @@ the next one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.analysis.delivery_status import ADDRESS, MAX_RECIPIENTS, kind_of, status_in
 from gateway.model import DeliveryReport
@@ -107,7 +107,6 @@ class _Candidate:
     address: str
     score: int = 0
     first: int = 0
-    lines: list[int] = field(default_factory=list)
 
 
 def cut_returned(text: str) -> str:

@@ -210,15 +210,11 @@ def split_parts(data: bytes, header: Header, into: Structure, parent: int = -1, 
         border, _ = splitter.next_delimiter(position)
         bound = len(data) if border < 0 else border
         inner = split_fields(data, position, bound, 200)
-        current = _open_part(splitter, inner, owner.index, depth_of(parts, owner.index) + 1, inner.body_start, bound)
+        current = _open_part(splitter, inner, owner.index, parts[owner.index].depth + 1, inner.body_start, bound)
         position = inner.body_start
         if parts[current].is_container:
             current = -1
     return root
-
-
-def depth_of(parts: list[Part], index: int) -> int:
-    return parts[index].depth
 
 
 def _before_newline(data: bytes, start: int) -> int:
