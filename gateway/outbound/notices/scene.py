@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from gateway.address import clean_text
 from gateway.model import Attachment, EventFact, HeldFact, Notice, Person, TicketFacts
@@ -19,7 +18,10 @@ from gateway.reference import strip_tokens
 from gateway.settings import Inbox, Settings
 
 _LONGEST_TEXT = 200_000  # characters of one text in a mail; the rest is one #show away
-_UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
+_UNSEEN = re.compile(
+    "[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c"  # bidirectional
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"  # categories Cc without tab and line feed, and Cs
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +47,10 @@ class Writing:
     links: tuple[Link, ...] = ()  # the one-tap links that stand in the text
 
 
+@lru_cache(maxsize=32)  # the same text goes to every agent of an inbox
 def readable(text: str) -> str:
     """Somebody else's text as we show it: no tokens of anybody, no controls, no bidirectional overrides."""
     cleaned = _UNSEEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    cleaned = "".join(c for c in cleaned if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
     return strip_tokens(cleaned[:_LONGEST_TEXT]).strip("\n")
 
 
