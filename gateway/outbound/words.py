@@ -133,6 +133,10 @@ class Words:
         """Whether words.toml has this phrase."""
         return isinstance(self._words.get(key), str)
 
+    def several(self, key: str) -> list[str]:
+        """A list of words of words.toml, such as the heads of a table."""
+        return self._list(key)
+
     def _list(self, key: str) -> list[str]:
         return [str(word) for word in self._words[key]]
 

@@ -40,7 +40,9 @@ list               verb (list, search, settings …), subject (of the command ma
 help               topic (a verb), subject; text replaces the built-in list; with or without a ticket
 digest             sections (JSON: [{title: late|yours|free, rows: [{number, subject, who, state}]}]), yours, free,
                    late (numbers), new, closed, first_answer (seconds), away (names), spam, held; no ticket
-report             see desk_report.py; no ticket
+report             subject!, title! ("Week 47 (16-22 Nov 2026)"), name ("week47"), file (of the CSV), days (JSON: [[day,
+                   new, closed]]), times (JSON: [[label, text]]), agents (JSON: [[name, answered, closed, open]]),
+                   remark; no ticket
 alert              host!, problem! (for the subject), text! (the body); no ticket
 welcome            nothing; no ticket
 =================  ================================================================================================
@@ -54,6 +56,7 @@ from gateway.outbound.notices.customer import write_ack, write_answer
 from gateway.outbound.notices.held import write_held, write_undelivered
 from gateway.outbound.notices.installation import write_alert, write_welcome
 from gateway.outbound.notices.order import write_command, write_help, write_list
+from gateway.outbound.notices.periodic import write_digest, write_report
 from gateway.outbound.notices.scene import Scene, Writing
 from gateway.outbound.notices.ticket import (
     write_answered,
@@ -84,6 +87,8 @@ BUILDERS: Mapping[str, Callable[[Scene], Writing]] = {
     "command": write_command,
     "list": write_list,
     "help": write_help,
+    "digest": write_digest,
+    "report": write_report,
     "alert": write_alert,
     "welcome": write_welcome,
 }

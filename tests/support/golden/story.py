@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -183,6 +184,11 @@ _BOUNCE_TEXT = (
     "Reporting-MTA: dns; mx.customer.test\n\nFinal-Recipient: rfc822; jane@customer.test\nAction: failed\nStatus: 5.2.2"
 )
 
+
+def _row(number: int, subject: str, who: str, state: str) -> dict[str, object]:
+    return {"number": number, "subject": subject, "who": who, "state": state}
+
+
 NOTICES: dict[str, tuple[str, TicketFacts | None, Notice]] = {
     # golden file -> (clock, the ticket after the plan, the notice)
     "01-customer-ack": (
@@ -242,6 +248,95 @@ NOTICES: dict[str, tuple[str, TicketFacts | None, Notice]] = {
         ticket(11),
         Notice(
             kind="held", event=11, recipients=(ALICE,), about=10, author=ALICE, reason="command", data={"hint": "note"}
+        ),
+    ),
+    "08-daily-digest": (
+        "08:30:00",
+        None,
+        Notice(
+            kind="digest",
+            event=77,
+            recipients=(ALICE,),
+            data={
+                "sections": json.dumps(
+                    [
+                        {"title": "late", "rows": [_row(4827, "Invoice 2231 is wrong", "Jane Doe", "waits 19 h")]},
+                        {
+                            "title": "yours",
+                            "rows": [
+                                _row(4809, "Cannot log in after update", "Sam Okoro", "waits 40 min"),
+                                _row(4790, "Quote for 50 seats", "Li Wei", "snoozed to today 09:00"),
+                            ],
+                        },
+                        {
+                            "title": "free",
+                            "rows": [
+                                _row(4831, "Delivery address", "Ana Petrova", "new, 2 h"),
+                                _row(4830, "(no subject)", "+49 30 555..", "new, 3 h"),
+                            ],
+                        },
+                    ]
+                ),
+                "yours": "3",
+                "free": "2",
+                "late": "1",
+                "new": "7",
+                "closed": "9",
+                "first_answer": "3120",
+                "away": "Bob is away until Thu",
+                "spam": "2",
+                "held": "1",
+            },
+        ),
+    ),
+    "09-weekly-report": (
+        "07:00:00",
+        None,
+        Notice(
+            kind="report",
+            event=78,
+            recipients=(CAROL,),
+            data={
+                "subject": "Support week 47: 69 new, 71 closed, first answer 48 min",
+                "title": "Week 47 (16-22 Nov 2026)",
+                "name": "week47",
+                "file": "support-2026-w47.csv",
+                "days": '[["Mon",14,11],["Tue",18,16],["Wed",9,13],["Thu",12,12],["Fri",16,19]]',
+                "times": json.dumps(
+                    [
+                        ["First answer", "median 48 min (week 46: 1 h 10), slowest 10 %: 5 h 20"],
+                        ["Until closed", "median 1 d 2 h"],
+                        ["Reopened", "6 of 71"],
+                        ["Still open", "23, oldest #4611 (12 days, Bob)"],
+                    ]
+                ),
+                "agents": '[["Alice",41,33,9],["Bob",28,30,11],["nobody","-",8,3]]',
+                "remark": "nobody: closed without answer (spam, thanks)",
+            },
+        ),
+    ),
+    "10-search-result": (
+        "14:02:11",
+        None,
+        Notice(
+            kind="list",
+            event=79,
+            recipients=(ALICE,),
+            in_reply_to="<alice-search@example.com>",
+            data={
+                "verb": "search",
+                "subject": "#search from:customer.test invoice",
+                "query": "from:customer.test invoice",
+                "rows": json.dumps(
+                    [
+                        _row(4827, "Invoice 2231 is wrong", "Jane Doe", "yours")
+                        | {"age": "today", "snippet": "invoice 2231 charges us for 12 licences, we only have 10"},
+                        _row(4410, "Second invoice for March?", "Jane Doe", "closed")
+                        | {"age": "2 Apr", "snippet": "we were sent two invoices for the same month"},
+                        _row(3987, "VAT number on the invoice", "Tom Ray", "closed") | {"age": "11 Jan"},
+                    ]
+                ),
+            },
         ),
     ),
     "11-bounce-notice": (
@@ -326,4 +421,5 @@ def compose(name: str, settings: Settings | None = None) -> tuple[OutboundMail, 
     """Our own mails for one golden file, one a recipient."""
     clock, facts, notice = NOTICES[name]
     plan = Plan(outcome="file", ticket=facts.number if facts else 0, inbox="support", notices=(notice,))
-    return compose_all(plan, facts, settings or make_settings(html=name in WITH_HTML), at(clock))
+    day = 24 if name == "08-daily-digest" else 23
+    return compose_all(plan, facts, settings or make_settings(html=name in WITH_HTML), at(clock, day))
