@@ -10,7 +10,8 @@ import idna
 _MAX_ADDRESS = 320
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 _ZERO_WIDTH = {*range(0x200B, 0x200E), 0x2060, 0xFEFF, 0x00AD, 0x180E}
-_INVISIBLE = _BIDI | _ZERO_WIDTH
+_INVISIBLE = _BIDI | _ZERO_WIDTH  # none of them is ASCII
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u0080-\U0010ffff]+\Z")
 
 
@@ -98,16 +99,14 @@ def split_tag(address: str, separator: str = "+") -> tuple[str, str]:
 
 def clean_text(text: str, limit: int = 200) -> str:
     """One line safe for any outgoing header: CR, LF, NUL, other controls and line separators become a blank."""
-    cleaned = "".join(
-        " " if (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029" or 0xD800 <= ord(c) < 0xE000) else c
-        for c in text
-    )
-    return " ".join(cleaned.split())[:limit].rstrip()
+    return " ".join(_NO_TEXT.sub(" ", text).split())[:limit].rstrip()
 
 
 def clean_name(name: str, limit: int = 100) -> str:
     """A display name that cannot deceive: no controls, no bidirectional or zero-width characters, no "@"."""
-    visible = "".join(c for c in name if ord(c) not in _INVISIBLE and c != "@" and unicodedata.category(c) != "Cf")
+    visible = name.replace("@", "")
+    if not visible.isascii():
+        visible = "".join(c for c in visible if ord(c) not in _INVISIBLE and unicodedata.category(c) != "Cf")
     return clean_text(visible, limit).strip(' "')
 
 
