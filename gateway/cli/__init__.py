@@ -79,7 +79,9 @@ def _run(module: object, words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except OSError as error:
-        print(f"ticketgate: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        # Our own sentences for operators come as OSError without a file or a number (gateway.ingest.listen).
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"ticketgate: {place}{error.strerror or error}", file=sys.stderr)
         return IOERR
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -35,7 +35,7 @@ async def _serve(path: Path) -> int:
         print(f"ticketgate: {error}", file=sys.stderr)
         return UNAVAILABLE
     except PermissionError as error:
-        print(f"ticketgate: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        print(f"ticketgate: {error.filename or path}: {error.strerror or error}", file=sys.stderr)
         return NOPERM
     await daemon.run()
     return OK

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from sqlalchemy import Connection
 
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
@@ -33,7 +34,7 @@ def _list(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     settings = read_settings(options, secrets=False)
     with opened(settings) as tx:
-        found = tickets.list_tickets(tx, state=options.state, owner=options.owner, inbox=options.inbox)
+        found = tickets.list_tickets(tx, state=options.state, owner=_party(tx, options.owner), inbox=options.inbox)
     rows = [
         {
             "ticket": ticket.number,
@@ -44,12 +45,19 @@ def _list(arguments: Sequence[str]) -> int:
             "opened": when(ticket.created_at),
             "inbox": ticket.inbox,
         }
-        for ticket in found
+        for ticket in sorted(found, key=lambda ticket: ticket.number)
         if options.all or options.state or str(ticket.state) not in ("closed", "spam")
     ]
     columns = ["ticket", "state", "owner", "customer", "subject", "opened"]
     print_table(rows, columns, stretch="subject", as_json=options.json)
     return OK
+
+
+def _party(tx: Connection, owner: str | None) -> int | None:
+    """The party of an agent's handle, 0 for "none", -1 for a handle nobody has: that lists nothing."""
+    if owner is None or owner == "none":
+        return None if owner is None else 0
+    return next((person.party for person in find_persons(tx, agents=True) if person.agent == owner), -1)
 
 
 def _show(arguments: Sequence[str]) -> int:
