@@ -34,8 +34,8 @@ def plan_released(case: Case) -> Plan:
     """A held mail that a person let go: what its instruction says, with the words of the mail itself."""
     instruction = case.mail.instruction
     assert instruction is not None
-    if case.ticket is None:
-        return filing.plan_new(case)
+    if case.ticket is None or not instruction.ticket:
+        return filing.plan_new(case)  # it was held beside no ticket: it opens its own
     if instruction.act == "admit":
         return filing.plan_filed(case)
     text = instruction.text if instruction.text is not None else _held_text(case, instruction.event)
