@@ -312,6 +312,7 @@ class Clues:
     in_reply_to: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     own_ids: tuple[Token, ...] = ()  # our Message-IDs with a valid MAC, In-Reply-To first, then References newest first
+    reported_ids: tuple[Token, ...] = ()  # our Message-IDs in what a delivery report returns
     action: ActionSubject | None = None  # a one-tap subject; its MAC is checked when the author's party is known
     reference_line: int = 0  # ticket of a valid reference line in the text; 0 none
     subject_reference: int = 0  # [#4827] in the subject; 0 none
@@ -334,7 +335,7 @@ class Match:
     """The ticket that is meant (0: a new one), the ground, and what was declined."""
 
     ticket: int = 0
-    # sibling, bounce, action, token, ambiguous, message-id, references, parent, reference-line, subject, none;
+    # sibling, bounce, action, token, ambiguous, message-id, references, report, parent, reference-line, subject, none;
     # "parent": a reply that came earlier was waiting for this mail; "ambiguous": an agent's mail with two meanings
     ground: str = "none"
     event: int = 0  # event the clue names
@@ -593,6 +594,7 @@ class Plan:
     message_ids: tuple[MessageIdFact, ...] = ()  # ids of received mail to remember
     acknowledged: str = ""  # address that counts against the acknowledgement budget
     replay_keys: tuple[str, ...] = ()
+    undelivered: tuple[tuple[int, int, str], ...] = ()  # (event, party, what the report says): that delivery failed
     retry_at: datetime | None = None  # outcome "wait": when to evaluate again
     explanation: tuple[str, ...] = ()  # the story, one line a step, for `ticketgate explain`
 

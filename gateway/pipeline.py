@@ -49,13 +49,14 @@ def process(tx: Connection, mail: InboundMail, findings: Findings, settings: Set
     tickets.record(tx, mail.id, decision.plan, decision.case.ticket, now)
     timers.record(tx, decision.plan)
     deliveries.enqueue(tx, decision.mails, now, hold_seconds=settings.send.hold_seconds)
+    deliveries.record_reports(tx, decision.plan, now)
     journal.finish(tx, mail, findings, decision.plan, now)
     return decision.plan
 
 
 def decide(tx: Connection, mail: InboundMail, findings: Findings, settings: Settings, now: datetime) -> Decision:
     """What becomes of a mail, and the mails it causes. The rules are pure; the store gives facts and locks them."""
-    clues = find_clues(findings.message, findings.body, mail.envelope, settings.keys, settings)
+    clues = find_clues(findings.message, findings.body, mail.envelope, settings.keys, settings, findings.reports)
     facts = tickets.recall(tx, clues, findings, mail, settings, now)
     match = _instructed(mail) or choose_ticket(clues, facts, findings, settings, now)
     case = Case(mail=mail, findings=findings, clues=clues, facts=facts, match=match, settings=settings, now=now)

@@ -41,6 +41,7 @@ class Draft:
         self._message_ids: list[MessageIdFact] = []
         self._change = TicketChange()
         self._lines: list[str] = []
+        self._undelivered: list[tuple[int, int, str]] = []
         self.acknowledged = ""
 
     # -------------------------------------------------------------- history
@@ -193,6 +194,10 @@ class Draft:
     def changed(self) -> TicketChange:
         return self._change
 
+    def report_undelivered(self, event: int, party: int, words: str) -> None:
+        """A report at our bounce address: the mail of this event to this party did not arrive."""
+        self._undelivered.append((event, party, words))
+
     def set_timer(self, kind: str, due_at: datetime, party: int = 0, data: Mapping[str, str] | None = None) -> None:
         ticket = self.case.ticket.number if self.case.ticket else 0
         self._timers.append(TimerSet(kind=kind, due_at=due_at, ticket=ticket, party=party, data=data or {}))
@@ -226,6 +231,7 @@ class Draft:
             message_ids=tuple(self._message_ids),
             acknowledged=self.acknowledged,
             replay_keys=_replay_keys(case) if outcome not in ("wait", "repeat") else (),
+            undelivered=tuple(self._undelivered),
             retry_at=retry_at,
             explanation=(*_matched(case), *self._lines),
         )

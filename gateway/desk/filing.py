@@ -104,6 +104,9 @@ def plan_report(case: Case) -> Plan:
     number = draft.add_mail(
         "bounce" if failed else "report", party=case.match.party, public=False, text=_report_text(report, case)
     )
+    if failed and report is not None:
+        words = " ".join(part for part in ("reported:", report.status, report.diagnostic) if part)
+        draft.report_undelivered(case.match.event, case.match.party, words)
     answer = next((e for e in case.ticket.events if sent and e.number == sent.answers and e.kind == "answer"), None)
     if failed and answer is not None and report is not None:
         agent = next((p for p in case.facts.agents.values() if p.party == answer.party), None)

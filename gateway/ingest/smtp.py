@@ -35,7 +35,9 @@ if [int(number) for number in re.findall(r"\d+", __version__)[:3]] < [1, 4, 6]:
 
 _CHUNK = 64 * 1024
 _PLAIN_ADDRESS = re.compile(r"\s*<([^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]+@[A-Za-z0-9.\-_\u0080-\U0010ffff]+)>(.*)\Z", re.S)
-_QUOTED_ADDRESS = re.compile(r"\s*<(\"(?:[^\"\\\x00-\x1f\x7f]|\\[ -~])+\"@[A-Za-z0-9.\-_\u0080-\U0010ffff]+)>(.*)\Z", re.S)
+_QUOTED_ADDRESS = re.compile(
+    r"\s*<(\"(?:[^\"\\\x00-\x1f\x7f]|\\[ -~])+\"@[A-Za-z0-9.\-_\u0080-\U0010ffff]+)>(.*)\Z", re.S
+)
 _NULL_PATH = re.compile(r"\s*<\s*>(.*)\Z", re.S)
 _ROWS = {"501": "bad-argument", "503": "bad-sequence", "552": "too-large", "553": "bad-argument", "555": "bad-argument"}
 """The library's own refusals -> rows of our table; every other 5xx is a syntax error, every 4xx our trouble."""

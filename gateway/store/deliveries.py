@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from gateway.model import Delivery, OutboundMail
+from gateway.model import Delivery, OutboundMail, Plan
 from gateway.store.schema import deliveries, insert_once, message_ids
 
 
@@ -193,6 +193,13 @@ def report_failed(tx: Connection, delivery_id: int, reply: str, now: datetime) -
         reply=reply,
         ended_at=now,
     )
+
+
+def record_reports(tx: Connection, plan: Plan, now: datetime) -> None:
+    """What delivery reports say of mails of the plan's ticket: each concerns exactly one delivery (security.md 9)."""
+    for event, party, words in plan.undelivered:
+        for entry in find_of_event(tx, plan.ticket, event, party):
+            report_failed(tx, entry.delivery.id, words, now)
 
 
 # ------------------------------------------------------------------ looking

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from gateway.address import fold_address, fold_domain, split_address, split_tag
-from gateway.model import ActionSubject, Body, Clues, Envelope, Message, Token
+from gateway.model import ActionSubject, Body, Clues, DeliveryReport, Envelope, Message, Token
 from gateway.reference import Keys, looks_like_token
 from gateway.settings import Inbox, Settings
 from gateway.threading.subjects import canonical_subject, find_ticket_tag
@@ -34,7 +34,14 @@ _THREAD_INDEX_BYTES = 22
 _MOST_OWN_IDS = 100  # shapes whose MAC is computed
 
 
-def find_clues(message: Message, body: Body, envelope: Envelope, keys: Keys, settings: Settings) -> Clues:
+def find_clues(
+    message: Message,
+    body: Body,
+    envelope: Envelope,
+    keys: Keys,
+    settings: Settings,
+    reports: Iterable[DeliveryReport] = (),
+) -> Clues:
     """The clues of one mail. Never raises; time is linear in the mail, with the limits above.
 
     ``tokens`` has the envelope's first. ``in_reply_to`` and ``references`` hold each id once, in the order of the
@@ -50,6 +57,7 @@ def find_clues(message: Message, body: Body, envelope: Envelope, keys: Keys, set
         in_reply_to=in_reply_to,
         references=references,
         own_ids=_find_own_ids(message, in_reply_to, references, keys, settings.id_domain),
+        reported_ids=_find_reported(reports, keys, settings.id_domain),
         action=find_action(message.subject),
         reference_line=_find_reference_line(body, keys),
         subject_reference=find_ticket_tag(message.subject),
@@ -138,6 +146,13 @@ def _find_own_ids(
                 if shape not in found and shape != own and len(found) < _MOST_OWN_IDS:
                     found[shape] = keys.read_message_id(f"<{shape}>", domain, where)
     return tuple(token for token in found.values() if token is not None)
+
+
+def _find_reported(reports: Iterable[DeliveryReport], keys: Keys, domain: str) -> tuple[Token, ...]:
+    """Our Message-IDs in what delivery reports return: they say which mail is meant, and prove nothing."""
+    ids = dict.fromkeys(report.original_message_id for report in list(reports)[:MOST_REFERENCES])
+    found = (keys.read_message_id(message_id, domain, "report") for message_id in ids if message_id)
+    return tuple(token for token in found if token is not None)
 
 
 def _own_shapes(text: str) -> list[str]:

@@ -52,7 +52,7 @@ def choose_ticket(clues: Clues, facts: Facts, findings: Findings, settings: Sett
     ``Match.ticket`` 0 is a new ticket (or a list or personal command address when ``kind`` is "d"); then ``follows``
     names the ticket it continues, if any. ``event``, ``party`` and ``kind`` are those of the deciding clue; a new
     ticket has none, and a foreign Message-ID has no party. Grounds: sibling, bounce, action, token, ambiguous,
-    message-id, references, parent, reference-line, subject, none. ``now`` is the time of reception.
+    message-id, references, report, parent, reference-line, subject, none. ``now`` is the time of reception.
     """
     ladder = _Ladder(clues, facts, findings, settings, now)
     match = None
@@ -63,6 +63,7 @@ def choose_ticket(clues: Clues, facts: Facts, findings: Findings, settings: Sett
         ladder.token,
         ladder.in_reply_to,
         ladder.references,
+        ladder.report,
         ladder.parent,
         ladder.reference_line,
         ladder.subject_number,
@@ -198,6 +199,17 @@ class _Ladder:
             ticket = self._find(token.ticket, "References") if self._has_party(token, "References") else None
             if ticket:
                 return self._same_matter(ticket, self._on_token(ticket, token, "references"))
+        return None
+
+    def report(self) -> Match | None:
+        """A report that came to another address than the bounce address: shown beside the mail it returns, no more.
+
+        Anybody who got the mail can send it, so the match names nobody: it is no token of that person (security.md 9).
+        """
+        for token in self.clues.reported_ids:
+            ticket = self._find(token.ticket, "returned Message-ID")
+            if ticket is not None:
+                return Match(ticket=ticket.number, ground="report", event=self._on_token(ticket, token, "").event)
         return None
 
     def parent(self) -> Match | None:

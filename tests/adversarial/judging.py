@@ -38,9 +38,15 @@ class Result:
     seen: dict[str, Any] = field(default_factory=dict)
     """What a test observed on the way, for its own sentences."""
 
+    last: int = 0
+    """Row of the last mail of the input: what a check sends later is not judged."""
+
+    def __post_init__(self) -> None:
+        self.last = max((row.id for row in self.desk.rows()), default=0)
+
     @property
     def rows(self) -> list[JournalRow]:
-        return [row for row in self.desk.rows() if row.id not in self.played.others]
+        return [row for row in self.desk.rows() if row.id not in self.played.others and row.id <= self.last]
 
     @property
     def row(self) -> JournalRow:

@@ -229,8 +229,6 @@ def _seal(raw: bytes) -> bytes:
     return seal(raw, "evil.test", "evil.test; dmarc=pass header.from=corp.test", key=key_of("evil.test"))
 
 
-
-
 AFTER: dict[str, After] = {
     "adv_14/from-rewritten": _replace(b"From: boss@customer.test", b"From: ann@customer.test"),
     "adv_15": _replace(b"\r\n\r\nhello\r\n", b"\r\n\r\nEVIL\r\n"),

@@ -21,7 +21,9 @@ from tests.support.signing import sign
 _OWN_WAY = ("adv_29/recovers", "adv_32/listed-sealer-agent")
 
 
-@pytest.mark.parametrize("case", [c for c in cases("adv-14..29", "adv-31", "adv-32") if str(c) not in _OWN_WAY], ids=str)
+@pytest.mark.parametrize(
+    "case", [c for c in cases("adv-14..29", "adv-31", "adv-32") if str(c) not in _OWN_WAY], ids=str
+)
 async def test_adv(desk: Desk, case: Case) -> None:
     await play_and_judge(desk, case)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
-from gateway.store import tickets
+from gateway import pipeline
+from gateway.model import OutboundMail
+from gateway.store import deliveries, tickets
 from tests.adversarial.judging import Played, Result, check_sentences, judge, sentence
-from tests.adversarial.playing import give, make, play_and_judge, put_in, recipient_of
-from tests.adversarial.rows import Case, cases, fill, message
-from tests.support.desk import AGENT_X, AGENT_Y, ANN, ANNS, CAST, EVIL, NOW, Desk, Sent, plain_mail, signed
+from tests.adversarial.playing import closed, make, play_and_judge, put_in, recipient_of
+from tests.adversarial.rows import Case, cases, message
+from tests.support.desk import AGENT_X, AGENT_Y, ANN, ANNS, EVIL, Desk, Sent, plain_mail, signed
 
 _USUAL = ("adv-33..37", "adv-42", "adv-43")
 
@@ -202,8 +204,6 @@ def _(result: Result) -> None:
 
 @pytest.mark.parametrize("case", cases("adv-41"), ids=str)
 async def test_adv_41(desk: Desk, case: Case) -> None:
-    from gateway import pipeline
-
     raw, played = make(case, desk), Played()
     played.raws.append(raw)
     played.replies.append(await desk.deliver(raw, recipient_of(case, desk)))
@@ -248,4 +248,203 @@ def _(result: Result) -> None:
     assert not any(sent.mail.kind == "ack" for sent in result.desk.outbox())
 
 
-__all__ = ["CAST", "NOW", "fill", "give", "timedelta"]
+# ------------------------------------------------------------------ adv-44: delivery reports
+
+
+def report_of(mail: OutboundMail) -> bytes:
+    """A delivery report as an MTA makes it, with the right headers of a mail of ours."""
+    returned = mail.content.partition(b"\r\n\r\n")[0]
+    return (
+        b"From: MAILER-DAEMON@mx.customer.test\r\nTo: support@desk.test\r\nSubject: Undelivered Mail Returned to Sender\r\n"
+        b"Date: Mon, 23 Nov 2026 09:58:00 +0000\r\nMessage-ID: <report@mx.customer.test>\r\nMIME-Version: 1.0\r\n"
+        b"Auto-Submitted: auto-replied\r\n"
+        b"Content-Type: multipart/report; report-type=delivery-status; boundary=r\r\n\r\n"
+        b"--r\r\nContent-Type: text/plain\r\n\r\nI could not deliver your message.\r\n"
+        b"--r\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.customer.test\r\n\r\n"
+        b"Final-Recipient: rfc822; ann@customer.test\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        b"Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n"
+        b"--r\r\nContent-Type: text/rfc822-headers\r\n\r\n" + returned + b"\r\n--r--\r\n"
+    )
+
+
+@pytest.mark.parametrize("case", cases("adv-44"), ids=str)
+async def test_adv_44(desk: Desk, case: Case) -> None:
+    await closed(desk)
+    desk.mark()
+    answer = next(sent.mail for sent in desk.outbox(everything=True) if sent.mail.kind == "answer")
+    bounces = answer.reverse_path
+    last = bounces.index("@") - 1
+    wrong = bounces[:last] + ("a" if bounces[last] != "a" else "b") + bounces[last + 1 :]
+    recipient = {"plain-address": "support@desk.test", "bounce-address-wrong-mac": wrong, "genuine": bounces}
+    raw, played, states = report_of(answer), Played(), desk.delivery_states()
+    played.raws.append(raw)
+    played.replies.append(await desk.deliver(raw, recipient[case.variant], ""))
+    played.plans += await desk.work()
+    result = Result(desk, case, played, {"states": states, "answer": answer})
+    judge(result)
+    await check_sentences(result)
+
+
+def deliveries_before(result: Result) -> dict[int, tuple[str, str]]:
+    """The deliveries of before, as they are now."""
+    before: dict[int, tuple[str, str]] = result.seen["states"]
+    return {number: state for number, state in result.desk.delivery_states().items() if number in before}
+
+
+@sentence("delivery state unchanged")
+def _(result: Result) -> None:
+    assert deliveries_before(result) == result.seen["states"]
+
+
+@sentence("ann is not flagged or disabled")
+async def _(result: Result) -> None:
+    assert [person.address for person in result.desk.ticket(ANNS).participants] == [ANN]
+    assert (await agent_answers(result.desk)).mail.recipient == ANN
+
+
+@sentence("4827 not reopened")
+def _(result: Result) -> None:
+    ticket = result.desk.ticket(ANNS)
+    assert not any(event.kind == "open" for event in ticket.events)
+    assert ticket.state == "closed" or ticket.events[-1].kind == "relayed"  # by the agent's answer above
+
+
+@sentence("shown as unverified report")
+def _(result: Result) -> None:
+    (number, event) = result.desk.entries(result.row)[0]
+    assert (number, event.kind, event.public) == (ANNS, "unverified-report", False)
+    shown = [sent for sent in result.desk.to_agents() if "UNVERIFIED REPORT" in sent.text]
+    assert [sent.mail.recipient for sent in shown] == [AGENT_X], "the author of the answer must see it"
+
+
+@sentence("that delivery is failed, its author is told")
+def _(result: Result) -> None:
+    answer: OutboundMail = result.seen["answer"]
+    (entry,) = result.desk.look(lambda tx: deliveries.find_of_event(tx, ANNS, answer.event, 31))
+    assert entry.state == "failed" and "5.1.1" in entry.reply
+    (told,) = result.desk.to_agents()
+    assert told.mail.recipient == AGENT_X and "no such user" in told.text
+
+
+@sentence("no other delivery changes")
+def _(result: Result) -> None:
+    now = deliveries_before(result)
+    differ = [number for number, state in result.seen["states"].items() if now[number] != state]
+    assert len(differ) == 1
+
+
+# ------------------------------------------------------------------ adv-45: a thousand victims
+
+
+@pytest.mark.parametrize("case", cases("adv-45"), ids=str)
+async def test_adv_45(desk: Desk, case: Case) -> None:
+    played, proven = Played(), case.variant == "one-proven-author"
+    async with desk.session() as client:
+        for number in range(1, 1001):
+            author = ANN if proven else f"victim{number}@victim.test"
+            raw = plain_mail(author, "BUY NOW http://evil.test", f"Offer {number}", number)
+            raw = signed(raw, "customer.test") if proven else raw
+            if number in (1, 1000):
+                played.raws.append(raw)
+            reply = await client.deliver(raw)
+            assert reply.code == 250
+    while mails := await desk.claim(100):
+        read = await asyncio.gather(*(pipeline.read(mail, desk.cage, desk.dns) for mail in mails))
+        # Asked for together they share commits, in this order.
+        played.plans += await asyncio.gather(*(desk.record(*pair) for pair in zip(mails, read, strict=True)))
+    rows = desk.rows()
+    assert len(rows) == case.expect["rows"]
+    assert {desk.raw(row) for row in rows} >= set(played.raws)
+    outside = desk.to_outsiders()
+    assert len(outside) == case.expect["mails_out"], [sent.mail.recipient for sent in outside[:5]]
+    assert not desk.changed()
+    result = Result(desk, case, played)
+    if not proven:
+        assert {(row.outcome, row.reason, row.opened) for row in rows} == {("new", "new-unproven", True)}
+    await check_sentences(result)
+
+
+@sentence("one acknowledgement")
+def _(result: Result) -> None:
+    (sent,) = result.desk.to_outsiders()
+    assert (sent.mail.kind, sent.mail.recipient) == ("ack", ANN)
+
+
+@sentence("its body is the same for any inbound mail except reference and reply address")
+async def _(result: Result) -> None:
+    desk = result.desk
+    other = plain_mail("Ben Bold <ben@other.test>", "Quite another subject", "Quite another text.", 5000)
+    await desk.send(signed(other, "other.test"))
+    first, second = [sent for sent in desk.to_outsiders() if sent.mail.kind == "ack"]
+    assert second.mail.recipient == "ben@other.test"
+    assert "BUY" not in first.text and "evil" not in first.text
+
+    def without_reference(sent: Sent) -> str:
+        return re.sub(r"\b\d+-[a-z2-7]{4}\b", "REFERENCE", sent.text)
+
+    assert without_reference(first) == without_reference(second)
+
+
+@sentence("from the 31st in an hour on: quarantine")
+def _(result: Result) -> None:
+    rows = [row for row in result.rows if row.author == ANN]
+    assert [row.outcome for row in rows[:30]] == ["new"] * 30
+    assert {(row.state, row.outcome, row.reason) for row in rows[30:]} == {("held", "hold", "flood")}
+
+
+# ------------------------------------------------------------------ adv-77: our own addresses
+
+
+@pytest.mark.parametrize("case", cases("adv-77"), ids=str)
+@pytest.mark.parametrize("first", [0, 1])
+async def test_adv_77(desk: Desk, case: Case, first: int) -> None:
+    raw, recipients = make(case, desk), ["support@desk.test", "sales@desk.test"]
+    if case.variant == "plain-and-token":
+        recipients[1] = desk.token("TA")
+        plain = message(case, desk).replace(b"SUPPORT@desk.test", recipients[1].encode())
+        raw = signed(plain, "customer.test", h=case.get("sign")[0]["h"])
+    played = Played()
+    for recipient in (recipients[first], recipients[1 - first]):
+        await put_in(desk, case, played, raw, recipient=recipient)
+    result = Result(desk, case, played)
+    judge_siblings(result)
+    await check_sentences(result)
+
+
+def judge_siblings(result: Result) -> None:
+    """Two rows, of which the first or the second is the entry: the rest of ``expect`` as ever."""
+    desk, expect = result.desk, result.case.expect
+    assert len(result.rows) == expect["rows"]
+    assert all(desk.raw(row) == result.raw for row in result.rows)
+    assert len(desk.changed()) == expect["effects"], [plan.explanation for plan in result.played.plans]
+    assert len(desk.to_outsiders()) == expect["mails_out"], [s.mail.kind for s in desk.to_outsiders()]
+
+
+@sentence("every envelope recipient has its row")
+def _(result: Result) -> None:
+    assert {row.envelope.recipient for row in result.rows} == {"support@desk.test", "sales@desk.test"}
+
+
+@sentence("one ticket with two recipients, one entry")
+def _(result: Result) -> None:
+    numbers = {row.ticket for row in result.rows}
+    assert len(numbers) == 1 and not numbers & set(result.desk.before.tickets)
+    entries = [event for row in result.rows for _, event in result.desk.entries(row)]
+    assert sorted(event.kind for event in entries) == ["mail", "sibling"]
+
+
+@sentence("none of our addresses is a participant of any ticket")
+def _(result: Result) -> None:
+    for number in result.desk.numbers():
+        ticket = result.desk.ticket(number)
+        people = [person.address for person in ticket.participants]
+        assert not any(result.desk.settings.is_own_address(address) for address in people)
+
+
+@sentence("one entry in 4827, no new ticket")
+def _(result: Result) -> None:
+    desk = result.desk
+    assert set(desk.numbers()) == set(desk.before.tickets), [p.explanation for p in result.played.plans]
+    entries = [(number, event) for row in result.rows for number, event in desk.entries(row)]
+    assert {number for number, _ in entries} == {ANNS}
+    assert [event.kind for _, event in entries if event.kind != "sibling"] == ["mail"]

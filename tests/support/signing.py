@@ -26,11 +26,13 @@ _SHA1 = bytes.fromhex("3021300906052b0e03021a05000414")
 
 @dataclass(frozen=True)
 class RsaKey:
-    """Numbers only: a signature is one pow()."""
+    """Numbers only: a signature is one pow(), or two short ones with the primes."""
 
     n: int
     e: int
     d: int
+    p: int = 0
+    q: int = 0
 
     @property
     def size(self) -> int:
@@ -38,7 +40,12 @@ class RsaKey:
 
     def sign(self, digest_info: bytes) -> bytes:
         padded = b"\x00\x01" + b"\xff" * (self.size - len(digest_info) - 3) + b"\x00" + digest_info
-        return pow(int.from_bytes(padded, "big"), self.d, self.n).to_bytes(self.size, "big")
+        number = int.from_bytes(padded, "big")
+        if not self.p:
+            return pow(number, self.d, self.n).to_bytes(self.size, "big")
+        rest = pow(number, self.d % (self.q - 1), self.q)
+        first = pow(number, self.d % (self.p - 1), self.p)
+        return (rest + self.q * ((first - rest) * pow(self.q, -1, self.p) % self.p)).to_bytes(self.size, "big")
 
     def public(self) -> str:
         spki = _tlv(0x30, bytes.fromhex("300d06092a864886f70d0101010500") + _tlv(3, b"\0" + self.pkcs1()))
@@ -75,7 +82,7 @@ def rsa_key(name: str) -> RsaKey:
     bits = int(re.match(r"rsa(\d+)", name)[1])  # type: ignore[index]
     if bits >= 1024:
         private = rsa.generate_private_key(public_exponent=65537, key_size=bits).private_numbers()
-        return RsaKey(private.public_numbers.n, 65537, private.d)
+        return RsaKey(private.public_numbers.n, 65537, private.d, private.p, private.q)
     chance = random.Random(name)
     p, q = _make_prime(bits // 2, chance), _make_prime(bits // 2, chance)
     return RsaKey(p * q, 65537, pow(65537, -1, (p - 1) * (q - 1)))
