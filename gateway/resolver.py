@@ -186,7 +186,8 @@ class ZoneResolver:
     """A zone from a file in place of DNS: what is not in it is absent, and nothing is asked (``--zone FILE``).
 
     ``{"name": {"TXT": [...], "MX": [[10, "host"]], "A": [...], "AAAA": [...], "PTR": [...],
-    "error": "NXDOMAIN" | "SERVFAIL" | "TIMEOUT"}}``; names in any case, a final dot allowed.
+    "error": "NXDOMAIN" | "SERVFAIL" | "TIMEOUT"}}``; names in any case, a final dot allowed. A type whose questions
+    alone fail has ``{"error": ...}`` in place of its list.
     """
 
     def __init__(self, zone: Mapping[str, Mapping[str, object]]) -> None:
@@ -202,9 +203,10 @@ class ZoneResolver:
         entry = self._zone.get(name.lower().rstrip("."))
         if entry is None:
             return _ABSENT
-        if error := entry.get("error"):
-            return _ABSENT if error == "NXDOMAIN" else _FAILED
         listed = entry.get(type_) or ()
+        error = listed.get("error") if isinstance(listed, Mapping) else entry.get("error")
+        if error:
+            return _ABSENT if error == "NXDOMAIN" else _FAILED
         values = [listed] if isinstance(listed, str) else list(listed) if isinstance(listed, Sequence) else []
         found = tuple(_present_zone(type_, value) for value in values)
         if sum(map(len, found)) > MAX_ANSWER:
