@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.desk import answering, filing, holding
+from gateway.desk.brakes import spare
 from gateway.desk.case import Case
 from gateway.model import Mailbox, Plan
 
@@ -28,7 +29,7 @@ _OUTCOMES: dict[str, Callable[[Case], Plan]] = {
 
 def make_plan(case: Case) -> Plan:
     """The plan for one mail. Pure: the same case gives the same plan."""
-    return _OUTCOMES[case.verdict.outcome](case)
+    return spare(case, _OUTCOMES[case.verdict.outcome](case))
 
 
 def wanted_ticket(case: Case) -> int | None:

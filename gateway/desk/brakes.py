@@ -1,0 +1,54 @@
+"""The last brake before a plan is recorded: who need not be written to again (security.md 8.4).
+
+Headers say that a mail is automatic, and a loop may have lost them all. Two desks that are each other's agents then
+answer every question with a question; a stranger who forges an agent's address makes us ask the agent each time. What
+is decided stays decided, and the ticket shows it; only the mail about it is left out from the fifth time on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from gateway.desk.case import Case
+from gateway.model import Plan
+
+WITHIN = timedelta(hours=1)
+TIMES = 4
+"""Mails about the same thing within the hour; two desks then pass nine between them."""
+
+_WITHOUT_TOKEN = frozenset({"no-token", "agent-token"})
+
+
+def spare(case: Case, plan: Plan) -> Plan:
+    """The plan without the mails that would be one too many."""
+    if plan.outcome == "hold" and _asked_enough(case, plan):
+        left: tuple[int, ...] = ()  # the same question has been asked of the same people
+    elif plan.opens_ticket and _talks_to_itself(case):
+        agent = case.agent_person
+        left = tuple(p.party for notice in plan.notices for p in notice.recipients if p != agent)
+    else:
+        return plan
+    notices = tuple(
+        replace(notice, recipients=told)
+        for notice in plan.notices
+        if (told := tuple(p for p in notice.recipients if p.party in left))
+    )
+    if notices == plan.notices:
+        return plan
+    why = f"the {TIMES + 1}th time within an hour: nobody is written to about it again"
+    return replace(plan, notices=notices, explanation=(*plan.explanation, why))
+
+
+def _asked_enough(case: Case, plan: Plan) -> bool:
+    """Mail that nobody's token let in was held here for the same reason again and again."""
+    if case.ticket is None or not (case.verdict.outcome == "hold" or plan.reason in _WITHOUT_TOKEN):
+        return False
+    since = case.now - WITHIN
+    recent = {event.number for event in case.ticket.events if event.kind == "held" and event.at > since}
+    return sum(held.event in recent and held.reason == plan.reason for held in case.ticket.held) >= TIMES
+
+
+def _talks_to_itself(case: Case) -> bool:
+    """An agent's address opened ticket after ticket that forwards nobody's mail."""
+    return case.agent is not None and case.findings.forwarded is None and case.facts.new_tickets_by_author >= TIMES
