@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from gateway.desk.case import occasion
+from gateway.desk.choices import delay_mails, find_absences, with_choices
 from gateway.desk.lifecycle import apply_plan
 from gateway.desk.reminding import plan_timer
 from gateway.model import Plan, Timer
@@ -21,11 +22,15 @@ def remind(tx: Connection, timer: Timer, settings: Settings, now: datetime) -> P
         return None  # moved or cleared since it was claimed
     if not timer.ticket:
         return None
+    choices = tickets.agent_choices(tx)
+    settings = with_choices(settings, choices)
     ticket = tickets.open_ticket(tx, timer.ticket, "", None, settings, now)
     agents = tickets.ensure_agents(tx, settings)
-    plan = plan_timer(occasion(ticket, agents, settings, now, timer.kind), timer)
+    away = find_absences(choices, settings, now)
+    plan = plan_timer(occasion(ticket, agents, settings, now, timer.kind, away), timer)
     after = apply_plan(ticket, plan, {p.party: p for p in (*ticket.participants, *agents.values())}, now)
     tickets.record(tx, None, plan, ticket, now)
     timers.record(tx, plan)
-    deliveries.enqueue(tx, compose_all(plan, after, settings, now), now)
+    mails = compose_all(plan, after, settings, now)
+    deliveries.enqueue(tx, delay_mails(mails, agents, settings, now), now)
     return plan

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from gateway.desk.case import occasion
+from gateway.desk.choices import delay_mails, with_choices
 from gateway.desk.lifecycle import apply_plan
 from gateway.desk.reminding import plan_undelivered
 from gateway.model import Delivery
@@ -16,6 +17,7 @@ from gateway.outbound.retry import next_due, warning_due
 from gateway.outbound.transport import Attempt
 from gateway.settings import Settings
 from gateway.store import deliveries, tickets, timers
+from gateway.threading.match import find_moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,16 @@ def _tell_author(
     tx: Connection, delivery: Delivery, reply: str, settings: Settings, now: datetime, *, final: bool
 ) -> None:
     mail = delivery.mail
+    settings = with_choices(settings, tickets.agent_choices(tx))
     ticket = tickets.open_ticket(tx, mail.ticket, "", None, settings, now)
+    if ticket.merged_into:
+        ticket = tickets.follow_merges(tickets.load_tickets(tx, [mail.ticket], lock=True))[mail.ticket]
+        mail = replace(mail, event=find_moved(ticket, mail.ticket, mail.event))
     agents = tickets.ensure_agents(tx, settings)
     case = occasion(ticket, agents, settings, now, "undelivered")
     plan = plan_undelivered(case, mail, reply, final=final)
     after = apply_plan(ticket, plan, {p.party: p for p in (*ticket.participants, *agents.values())}, now)
     tickets.record(tx, None, plan, ticket, now)
     timers.record(tx, plan)
-    deliveries.enqueue(tx, compose_all(plan, after, settings, now), now)
+    mails = compose_all(plan, after, settings, now)
+    deliveries.enqueue(tx, delay_mails(mails, agents, settings, now), now)

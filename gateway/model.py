@@ -441,7 +441,17 @@ class TicketFacts:
     merged_into: int = 0
     priority: str = "normal"
     tags: tuple[str, ...] = ()
-    watchers: tuple[int, ...] = ()
+    watchers: tuple[int, ...] = ()  # parties that get copies
+    muted: tuple[int, ...] = ()  # parties that want no mail of it
+    title: str = ""  # shown in lists in place of the subject, which mails keep for ever; "" none
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """An agent who said ``#away``: until when (None: until ``#back``) and who gets the mail meanwhile (handle, "")."""
+
+    until: datetime | None = None
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -462,6 +472,14 @@ class Facts:
     new_tickets_by_author: int = 0  # within the hour
     same_body_ticket: int = 0  # ticket of a mail with the same body within 24 h; 0 none
     agents: Mapping[str, Person] = field(default_factory=dict)  # handle -> party of every agent
+    away: Mapping[str, Absence] = field(default_factory=dict)  # handle -> absence, of those away now
+    choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # what agents set by mail (mail.md 14)
+    blocked: bool = False  # the author's mail goes to quarantine (#block)
+    # What the commands of an agent's mail name, looked up once they are read:
+    named: Mapping[str, Person] = field(default_factory=dict)  # folded address -> person
+    fresh: TicketFacts | None = None  # the ticket that #split opens
+    unsent: frozenset[int] = frozenset()  # events of this ticket whose mails all still wait to be sent
+    blocks: frozenset[str] = frozenset()  # named addresses that are blocked now
 
 
 # ------------------------------------------------------------------ what is decided
@@ -516,6 +534,8 @@ class NewEvent:
     attachments: tuple[str, ...] = ()
     from_mail: bool = False  # came from the mail being processed (its journal row is recorded)
     data: Mapping[str, str] = field(default_factory=dict)
+    at: datetime | None = None  # None: now; a copy of an older event keeps its time
+    journal: int = 0  # with a copy: the row of the mail it came from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -531,6 +551,8 @@ class TicketChange:
     priority: str | None = None
     tags: tuple[str, ...] | None = None
     watchers: tuple[int, ...] | None = None
+    muted: tuple[int, ...] | None = None
+    title: str | None = None
     merged_into: int | None = None
     add_participants: tuple[int, ...] = ()
     remove_participants: tuple[int, ...] = ()
@@ -587,7 +609,8 @@ class Plan:
     change: TicketChange = TicketChange()
     held: tuple[HeldFact, ...] = ()
     resolved: tuple[tuple[int, str], ...] = ()  # (held event of this ticket, resolution)
-    releases: tuple[tuple[int, Instruction], ...] = ()  # (journal row, instruction): process these held mails again
+    # (journal row, instruction): process these held mails again; None: judge them anew, by what is known now
+    releases: tuple[tuple[int, Instruction | None], ...] = ()
     notices: tuple[Notice, ...] = ()
     timers: tuple[TimerSet, ...] = ()
     clear_timers: tuple[str, ...] = ()  # kinds to clear on this ticket
@@ -595,6 +618,10 @@ class Plan:
     acknowledged: str = ""  # address that counts against the acknowledgement budget
     replay_keys: tuple[str, ...] = ()
     undelivered: tuple[tuple[int, int, str], ...] = ()  # (event, party, what the report says): that delivery failed
+    beside: tuple[Plan, ...] = ()  # what happens to other tickets (merge, split), in the same transaction
+    choices: tuple[tuple[str, str, str], ...] = ()  # (handle, name, value): own settings of agents
+    blocks: tuple[tuple[str, bool], ...] = ()  # (address, blocked or not any more)
+    withdrawn: tuple[int, ...] = ()  # events of this ticket whose waiting mails are not sent (#undo)
     retry_at: datetime | None = None  # outcome "wait": when to evaluate again
     explanation: tuple[str, ...] = ()  # the story, one line a step, for `ticketgate explain`
 
@@ -617,6 +644,7 @@ class OutboundMail:
     automatic: bool  # at most once; a person's answer is sent at least once
     public: bool = False
     author: int = 0  # party to tell when it cannot be delivered; 0 nobody
+    not_before: datetime | None = None  # quiet hours of its recipient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

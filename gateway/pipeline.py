@@ -7,6 +7,7 @@ processed twice is processed once and a crash in the middle leaves it RECEIVED.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,11 +16,13 @@ from sqlalchemy import Connection
 from gateway.address import fold_address
 from gateway.analysis.cage import Cage, Resolver
 from gateway.desk.case import Case, OwnText
+from gateway.desk.choices import delay_mails, find_absences, with_choices
 from gateway.desk.commands import read_commands, read_subject
 from gateway.desk.lifecycle import apply_plan
+from gateway.desk.naming import find_named, find_split, find_undone, with_people
 from gateway.desk.plan import customer_of, make_plan, wanted_ticket
 from gateway.desk.policy import judge
-from gateway.model import Findings, InboundMail, Match, Orders, OutboundMail, Person, Plan, TicketFacts
+from gateway.model import Findings, InboundMail, Mailbox, Match, Orders, OutboundMail, Person, Plan, TicketFacts
 from gateway.outbound.compose import compose_all
 from gateway.outbound.relay import relay_text
 from gateway.settings import Settings
@@ -46,27 +49,50 @@ async def read(mail: InboundMail, cage: Cage, resolver: Resolver) -> Findings:
 def process(tx: Connection, mail: InboundMail, findings: Findings, settings: Settings, now: datetime) -> Plan:
     """Decide one mail and record the decision, in the caller's transaction."""
     decision = decide(tx, mail, findings, settings, now)
-    tickets.record(tx, mail.id, decision.plan, decision.case.ticket, now)
-    timers.record(tx, decision.plan)
-    deliveries.enqueue(tx, decision.mails, now, hold_seconds=settings.send.hold_seconds)
-    deliveries.record_reports(tx, decision.plan, now)
+    carry_out(tx, decision, mail.id, now)
     journal.finish(tx, mail, findings, decision.plan, now)
     return decision.plan
 
 
 def decide(tx: Connection, mail: InboundMail, findings: Findings, settings: Settings, now: datetime) -> Decision:
     """What becomes of a mail, and the mails it causes. The rules are pure; the store gives facts and locks them."""
+    choices = tickets.agent_choices(tx)
+    settings = with_choices(settings, choices)
     clues = find_clues(findings.message, findings.body, mail.envelope, settings.keys, settings, findings.reports)
     facts = tickets.recall(tx, clues, findings, mail, settings, now)
+    facts = replace(facts, choices=choices, away=find_absences(choices, settings, now))
     match = _instructed(mail) or choose_ticket(clues, facts, findings, settings, now)
     case = Case(mail=mail, findings=findings, clues=clues, facts=facts, match=match, settings=settings, now=now)
     case = replace(case, verdict=judge(case))
     case = replace(case, ticket=_take_ticket(tx, case))
     case = replace(case, own=_own_text(case))
     case = replace(case, orders=_orders(case))
+    case = _look_up_named(tx, case)
     plan = make_plan(case)
+    return Decision(case, plan, tuple(mail for one in (plan, *plan.beside) for mail in write_mails(case, one)))
+
+
+def carry_out(tx: Connection, decision: Decision, mail_id: int | None, now: datetime) -> None:
+    """Record a decision: the ticket, those beside it, what becomes due, what is sent and what is not after all."""
+    case, plan = decision.case, decision.plan
+    tickets.record(tx, mail_id, plan, case.ticket, now)
+    timers.record(tx, plan)
+    for side in plan.beside:
+        tickets.record(tx, None, side, _ticket_of(case, side), now)
+        timers.record(tx, side)
+    for event in plan.withdrawn:
+        deliveries.withdraw(tx, plan.ticket, event, now)
+    deliveries.enqueue(tx, decision.mails, now, hold_seconds=case.settings.send.hold_seconds)
+    deliveries.record_reports(tx, plan, now)
+
+
+def write_mails(case: Case, plan: Plan) -> tuple[OutboundMail, ...]:
+    """The mails one plan causes; those to agents in quiet hours wait for the morning."""
     after = _after(case, plan)
-    return Decision(case, plan, compose_all(plan, after, settings, now) if after else ())
+    if after is None:
+        return ()
+    mails = compose_all(plan, after, case.settings, case.now)
+    return delay_mails(mails, case.facts.agents, case.settings, case.now)
 
 
 # ------------------------------------------------------------------ the steps, where they need more than a call
@@ -143,10 +169,50 @@ def _one_tap(case: Case) -> Orders:
     return replace(orders, text=words, internal=bool(words), bare=not words)
 
 
+def _look_up_named(tx: Connection, case: Case) -> Case:
+    """The people and tickets an agent's commands name, locked like the ticket itself."""
+    named = find_named(case)
+    if not (named.addresses or named.tickets or named.blocked or named.unsent or case.orders.commands):
+        return case
+    assert case.ticket is not None or not named.addresses
+    case = with_people(case, {address: tickets.ensure_person(tx, address) for address in named.addresses})
+    facts = case.facts
+    if named.blocked:
+        facts = replace(facts, blocks=tickets.find_blocked(tx, [named.blocked]))
+    if named.unsent and case.ticket is not None:
+        facts = replace(facts, unsent=deliveries.find_unsent(tx, case.ticket.number))
+    case = _with_tickets(tx, replace(case, facts=facts), named.tickets)
+    case = _with_tickets(tx, case, find_undone(case), merged=True)
+    customer = find_split(case)
+    if customer is None or case.ticket is None:
+        return case
+    author = Mailbox(customer.name, customer.address)
+    fresh = tickets.open_ticket(tx, 0, case.ticket.inbox, author, case.settings, case.now)
+    return replace(case, facts=replace(case.facts, fresh=fresh))
+
+
+def _with_tickets(tx: Connection, case: Case, numbers: Sequence[int], *, merged: bool = False) -> Case:
+    """Further tickets among the facts; ``merged`` ones as they are, else a merged number means where it ended."""
+    if not numbers:
+        return case
+    found = tickets.load_tickets(tx, numbers, lock=True)
+    loaded = found if merged else tickets.follow_merges(found)
+    return replace(case, facts=replace(case.facts, tickets={**case.facts.tickets, **loaded}))
+
+
+def _ticket_of(case: Case, plan: Plan) -> TicketFacts | None:
+    """The ticket a plan is about, as it stands."""
+    known = (case.ticket, case.facts.fresh, *case.facts.tickets.values())
+    return next((ticket for ticket in known if ticket is not None and ticket.number == plan.ticket), None)
+
+
 def _after(case: Case, plan: Plan) -> TicketFacts | None:
     """The ticket as it will stand, for the writers of mail."""
-    if case.ticket is None:
+    ticket = _ticket_of(case, plan)
+    if ticket is None:
         return None
-    people: dict[int, Person] = {p.party: p for p in (*case.ticket.participants, *case.facts.agents.values())}
+    known = [t for t in (case.ticket, case.facts.fresh, *case.facts.tickets.values()) if t is not None]
+    people: dict[int, Person] = {p.party: p for t in known for p in t.participants}
+    people |= {p.party: p for p in (*case.facts.agents.values(), *case.facts.named.values())}
     people |= dict(case.facts.persons)
-    return apply_plan(case.ticket, plan, people, case.now)
+    return apply_plan(ticket, plan, people, case.now)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from gateway.desk import assignment, filing
 from gateway.desk.case import Case
 from gateway.desk.deeds import carry_out, check_orders
+from gateway.desk.deeds_people import FIRST
 from gateway.desk.draft import Draft
 from gateway.desk.holding import hold_answer
 from gateway.model import Command, EventFact, HeldFact, Instruction, Orders, Person, Plan, State, TicketChange
@@ -23,11 +24,17 @@ def plan_agent(case: Case) -> Plan:
     if not case.own_token:
         reason = "agent-token" if case.token_agent else "no-token"
         return hold_answer(case, reason)
-    if case.match.kind == "h":
+    if case.match.kind == "h" or _taps_held(case):
         return _about_held(case)
     if case.match.kind == "d":
         return hold_answer(case, "no-customer") if not _only_help(case) else _just_orders(case)
     return _about_ticket(case)
+
+
+def _taps_held(case: Case) -> bool:
+    """Whether a one-tap link below a held notice was pressed: its event is the held one (mail.md 12.4)."""
+    held = case.match.event in {h.event for h in (case.ticket.held if case.ticket else ())}
+    return case.match.kind == "x" and held and _has(case.orders, *_RESOLUTIONS)
 
 
 def plan_released(case: Case) -> Plan:
@@ -51,7 +58,7 @@ def plan_released(case: Case) -> Plan:
 
 
 def _about_ticket(case: Case) -> Plan:
-    trouble = _trouble(case)
+    trouble = find_trouble(case)
     if trouble is not None:
         return trouble
     orders, person = case.orders, case.agent_person
@@ -64,15 +71,18 @@ def _about_ticket(case: Case) -> Plan:
         if rival is not None:
             return hold_answer(case, "collision", other=rival.number)
     draft = Draft(case)
+    first = [verb for verb in FIRST if _has(orders, verb)]
+    if first:  # who takes part is settled before anybody is written to
+        carry_out(draft, case, person, quiet=True, only=first)
     if internal or _has(orders, "spam"):
         _note(draft, case, orders.text, person)
     else:
         _answer(draft, case, orders.text, person, close=_has(orders, "close"))
-    carry_out(draft, case, person, quiet=True)
+    carry_out(draft, case, person, quiet=True, but=FIRST)
     return draft.plan("note" if internal else "answer")
 
 
-def _trouble(case: Case) -> Plan | None:
+def find_trouble(case: Case) -> Plan | None:
     """Why this mail must be held and its author asked; None when everything in it was understood."""
     if case.orders.held:
         return hold_answer(case, "command")
@@ -100,13 +110,13 @@ def _event_answered(case: Case) -> int:
 
 def _answer(draft: Draft, case: Case, text: str, person: Person, *, close: bool) -> None:
     """The agent's words to the customer: the ticket is the agent's, and waits for the customer."""
-    ticket = case.ticket
-    assert ticket is not None and ticket.customer is not None
+    ticket, people = case.ticket, draft.participants()
+    assert ticket is not None and people
     last = next((e for e in reversed(ticket.events) if e.kind == "mail" and e.public), None)
     number = draft.add_mail("answer", party=person.party, public=True, text=text, answers=_event_answered(case))
     draft.notify(
         "answer",
-        ticket.participants or (ticket.customer,),
+        people,
         about=number,
         author=person,
         text=text,
@@ -118,10 +128,11 @@ def _answer(draft: Draft, case: Case, text: str, person: Person, *, close: bool)
     )
     former = assignment.owner_of(case, ticket)
     draft.change(TicketChange(owner=person.party, state=State.CLOSED if close else State.WAITING))
-    draft.explain(f"answer of {person.agent or person.address} relayed to {ticket.customer.address}")
+    draft.explain(f"answer of {person.agent or person.address} relayed to {people[0].address}")
     if former is not None and former.party != person.party:
         draft.notify("answered", [former], about=number, author=person, data={"taken": "1"})
         draft.explain(f"former owner {former.agent} is told")
+    draft.notify("answered", assignment.watchers(case, person, former), about=number, author=person)
     draft.clear_timers("unclaimed", "unanswered", "snooze")
 
 
@@ -134,6 +145,7 @@ def _note(draft: Draft, case: Case, text: str, person: Person) -> Draft:
     people = [p for p in case.facts.agents.values() if p.party in noted]
     owner = assignment.owner_of(case, ticket)
     told = [p for p in ([owner] if owner else []) + people + _named(case, text) if p.party != person.party]
+    told = [p for p in told if p.party not in ticket.muted]
     draft.notify("note", told, about=number, author=person, attachments=case.findings.message.attachments)
     draft.explain("internal note" + (f", told to {', '.join(p.agent for p in told)}" if told else ""))
     return draft
@@ -148,12 +160,12 @@ def _named(case: Case, text: str) -> list[Person]:
 
 def _just_orders(case: Case) -> Plan:
     """A mail that is only commands: done, and answered in one short mail."""
-    trouble = _trouble(case)
+    trouble = find_trouble(case)
     if trouble is not None:
         return trouble
     person = case.agent_person
     assert person is not None
-    if not case.orders.commands:
+    if all(c.verb in ("note", "send") for c in case.orders.commands):
         return hold_answer(case, "empty")
     draft = Draft(case)
     draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=_event_answered(case))
@@ -173,15 +185,75 @@ def _about_held(case: Case) -> Plan:
         return hold_answer(case, "already-decided", data={"value": held.resolution})
     if case.orders.held or not case.orders.commands:
         return hold_answer(case, "command" if case.orders.held else "undecided", data={"again": "1"})
+    decision = _decide(case.orders)
+    if held.reason in _QUESTIONS and decision != "discard" and (decision or _repeats(case.orders, held)):
+        return _confirmed(case, held)
+    problem = check_orders(case)
+    if problem is not None:
+        return hold_answer(case, problem.reason, data=problem.data)
+    empty = not (case.orders.text.strip() or held.text.strip())
+    if decision == "send" and empty:
+        return hold_answer(case, "empty", data={"again": "1"})
+    if not decision:
+        return _corrected(case, held) if empty or _has(case.orders, *_IN_ANSWER) else _ask_again(case)
     draft, person = Draft(case), case.agent_person
     assert person is not None
     number = draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
-    decision = _decide(case.orders)
-    if not decision:
-        return hold_answer(case, "undecided", data={"again": "1"})
+    carry_out(draft, case, person, quiet=True, but=("close", *_RESOLUTIONS))
     _settle_held(draft, case, held, person, decision)
     data = {"verb": decision, "done": decision}
     draft.notify("command", [person], about=number, in_reply_to=case.findings.message.message_id, data=data)
+    return draft.plan("command")
+
+
+_QUESTIONS = ("merge-asks", "from-asks")
+"""Reasons of holds that only ask whether the agent means it."""
+_IN_ANSWER = ("also", "open", "spam", "block")
+"""Verbs that say by themselves what becomes of the held mail, or leave it alone."""
+
+
+def _ask_again(case: Case) -> Plan:
+    return hold_answer(case, "undecided", data={"again": "1"})
+
+
+def _repeats(orders: Orders, held: HeldFact) -> bool:
+    verbs = {verb for verb, _ in held.commands}
+    return any(c.verb in verbs and c.verb in ("merge", "from") for c in orders.commands)
+
+
+def _confirmed(case: Case, held: HeldFact) -> Plan:
+    """The agent was asked and means it: the held commands are done, then the held text goes its way."""
+    person = case.agent_person
+    assert person is not None
+    repeated = tuple(c for c in case.orders.commands if c.verb in ("merge", "from"))
+    commands = repeated or tuple(Command(verb, argument) for verb, argument in held.commands)
+    commands = tuple(c for c in commands if c.verb not in ("send", "note"))
+    sure = replace(case, sure=True, orders=replace(case.orders, commands=commands, text="", internal=False))
+    problem = check_orders(sure)
+    if problem is not None:
+        return hold_answer(case, problem.reason, data=problem.data)
+    draft = Draft(sure)
+    draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
+    text = case.orders.text.strip() or held.text
+    draft.resolve(held.event, ("noted" if held.internal else "sent") if text.strip() else "discarded")
+    carry_out(draft, sure, person, quiet=False)
+    if text.strip():
+        act = "note" if held.internal else "send"
+        draft.release(
+            held.journal, Instruction(act=act, by=person.party, ticket=held.ticket, event=held.event, text=text)
+        )
+    return draft.plan("command")
+
+
+def _corrected(case: Case, held: HeldFact) -> Plan:
+    """A command in place of one that was refused; nothing else was in the held mail, so nothing else is decided."""
+    person = case.agent_person
+    assert person is not None
+    draft = Draft(case)
+    draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
+    if not held.text.strip():
+        draft.resolve(held.event, "discarded")
+    carry_out(draft, case, person, quiet=False)
     return draft.plan("command")
 
 

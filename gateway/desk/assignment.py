@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from gateway.desk.case import Case
 from gateway.model import Person, TicketFacts
-from gateway.settings import Agent
+from gateway.settings import Agent, Inbox
 
 
 def persons_of(case: Case, agents: Iterable[Agent]) -> tuple[Person, ...]:
@@ -15,10 +15,15 @@ def persons_of(case: Case, agents: Iterable[Agent]) -> tuple[Person, ...]:
     return tuple(person for person in found if person)
 
 
-def pool(case: Case) -> tuple[Person, ...]:
-    """Everybody who may take a ticket of this inbox: its enabled agents and leads, observers left out."""
-    agents = case.settings.agents_of(case.ticket_inbox)
-    return persons_of(case, (a for a in agents if a.role != "observer"))
+def pool(case: Case, inbox: Inbox | None = None) -> tuple[Person, ...]:
+    """Everybody who may take a ticket of this inbox: its enabled agents and leads, observers left out.
+
+    Who is away or muted the ticket is left out too, unless that leaves nobody.
+    """
+    agents = [a for a in case.settings.agents_of(inbox or case.ticket_inbox) if a.role != "observer"]
+    muted = case.ticket.muted if case.ticket else ()
+    present = persons_of(case, (a for a in agents if a.handle not in case.facts.away))
+    return tuple(p for p in present if p.party not in muted) or present or persons_of(case, agents)
 
 
 def leads(case: Case) -> tuple[Person, ...]:
@@ -42,6 +47,22 @@ def owner_or_pool(case: Case) -> tuple[Person, ...]:
     """Who must see what happens on this ticket: its owner, else everybody who could take it."""
     owner = owner_of(case, case.ticket) if case.ticket else None
     return (owner,) if owner else pool(case)
+
+
+def stand_in(case: Case, owner: Person | None) -> Person | None:
+    """Who has an owner's tickets now: the owner; when away, the colleague named (if not away too), else nobody."""
+    absence = case.facts.away.get(owner.agent) if owner else None
+    if absence is None:
+        return owner
+    return case.facts.agents.get(absence.to) if absence.to and absence.to not in case.facts.away else None
+
+
+def watchers(case: Case, *but: Person | None) -> tuple[Person, ...]:
+    """The agents who want copies of what happens on this ticket, less some."""
+    ticket = case.ticket
+    wanted = set(ticket.watchers if ticket else ()) - {p.party for p in but if p}
+    agents = (a for a in case.settings.agents.values() if a.enabled)
+    return tuple(p for p in persons_of(case, agents) if p.party in wanted)
 
 
 def offered(case: Case) -> tuple[Person, ...]:

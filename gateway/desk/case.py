@@ -8,6 +8,7 @@ from datetime import datetime
 
 from gateway.address import domain_of, fold_address
 from gateway.model import (
+    Absence,
     Clues,
     Envelope,
     Facts,
@@ -52,6 +53,7 @@ class Case:
     ticket: TicketFacts | None = None
     own: OwnText = OwnText()
     orders: Orders = Orders()
+    sure: bool = False  # the agent was asked before and means it (merge, from)
 
     @property
     def author(self) -> Mailbox | None:
@@ -124,14 +126,21 @@ class Case:
         return bool(person and self.match.party == person.party and self.match.kind in "anhdxm" and self.match.kind)
 
 
-def occasion(ticket: TicketFacts, agents: Mapping[str, Person], settings: Settings, now: datetime, reason: str) -> Case:
+def occasion(
+    ticket: TicketFacts,
+    agents: Mapping[str, Person],
+    settings: Settings,
+    now: datetime,
+    reason: str,
+    away: Mapping[str, Absence] | None = None,
+) -> Case:
     """A case without a mail: a timer came due, or a delivery ended. Only ticket, agents and time are real."""
     nothing = Envelope(reverse_path="", recipient="", inbox=ticket.inbox, source="clock", received_at=now)
     return Case(
         mail=InboundMail(id=0, envelope=nothing, sha256="", raw=b""),
         findings=Findings(),
         clues=Clues(),
-        facts=Facts(agents=agents, tickets={ticket.number: ticket}),
+        facts=Facts(agents=agents, tickets={ticket.number: ticket}, away=away or {}),
         match=Match(ticket=ticket.number, ground="clock"),
         settings=settings,
         now=now,

@@ -1,102 +1,146 @@
-"""Carrying out an agent's commands on a ticket: each verb one function (mail.md 14).
+"""Carrying out an agent's commands: each verb one function, one table (mail.md 14).
 
-The grammar (commands.py) says what was written; here stands what it does. A verb that is not available yet is refused
-with a clear answer, never ignored.
+The grammar (commands.py) says what was written; here stands what it does. The verbs live in deeds_*.py by what they are
+about; those of owning and state are below. Everything is checked before anything is done: a mail with one command that
+cannot be carried out is held as a whole. A verb that is not available yet is refused, never ignored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 
-from gateway.address import first_name
-from gateway.desk import assignment
+from gateway.desk import (
+    assignment,
+    deeds_merge,
+    deeds_people,
+    deeds_self,
+    deeds_ticket,
+    deeds_time,
+    undoing,
+)
 from gateway.desk.case import Case
+from gateway.desk.deed import Act, Check, Deed, Problem, called, held_behind, trouble
 from gateway.desk.draft import Draft
-from gateway.model import Command, EventFact, HeldFact, Instruction, Person, State, TicketChange
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why orders cannot be carried out: the reason of the hold and facts for the words."""
-
-    reason: str
-    data: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """One command being carried out."""
-
-    draft: Draft
-    case: Case
-    person: Person
-    command: Command
-
+from gateway.desk.verbs import BY_NAME, STATUS_VERBS
+from gateway.model import Command, Instruction, Person, State, TicketChange
 
 _TEXT_VERBS = frozenset({"note", "send"})
 """What these do happens to the text (answering.py)."""
 
-_STATES = {
-    "solved": "close",
-    "closed": "close",
-    "resolved": "close",
-    "done": "close",
-    "pending": "wait",
-    "waiting": "wait",
-    "open": "open",
-    "reopen": "open",
-    "new": "open",
-}
+_AGAINST = (
+    ("close", ("snooze", "followup", "wait")),
+    ("snooze", ("followup", "wait")),
+    ("spam", ("snooze", "followup", "wait", "open", "merge", "split")),
+    ("claim", ("assign",)),
+    ("release", ("assign",)),
+    ("away", ("back",)),
+)
+"""Pairs that make no sense together, besides those the grammar knows (verbs.CONTRADICTIONS)."""
+
+_ALONE = frozenset({"merge", "split", "undo"})
+"""Verbs that change which ticket is meant: text for the customer beside them would go who knows where."""
 
 
 def check_orders(case: Case) -> Problem | None:
     """The first command that cannot be carried out, before anything is done; None when all can."""
-    for command in case.orders.commands:
-        if command.verb not in DEEDS and command.verb not in _TEXT_VERBS:
-            return Problem("not-available", {"verb": command.verb})
-        agent = case.agent
-        if agent is not None and agent.role == "observer" and command.verb not in ("note", "help"):
-            return Problem("not-allowed", {"verb": command.verb, "value": "agent"})
-        if command.verb == "assign":
-            found = assignment.find_agents(case, command.argument)
-            if len(found) != 1:
-                names = ", ".join(a.handle for a in found or case.settings.agents.values())
-                return Problem("who", {"verb": "assign", "value": command.argument, "names": names})
+    commands = case.orders.commands
+    for command in commands:
+        problem = _check_known(case, command) or _check_company(case, command)
+        if problem is not None:
+            return problem
+    for command in commands:
+        check = CHECKS.get(command.verb)
+        problem = check(case, command) if check else None
+        if problem is not None:
+            return problem
     return None
 
 
-def carry_out(draft: Draft, case: Case, person: Person, *, quiet: bool) -> None:
-    """Do every command in order; unless ``quiet``, confirm them in one short mail to the agent."""
+def _check_known(case: Case, command: Command) -> Problem | None:
+    verb, agent = BY_NAME[command.verb], case.agent
+    if command.verb not in DEEDS and command.verb not in _TEXT_VERBS:
+        return trouble("not-available", command)
+    if agent is not None and not verb.allows(agent.role):
+        return Problem("not-allowed", {"verb": command.verb, "value": verb.who})
+    if case.ticket is None and not verb.subject and command.verb != "also":
+        return trouble("no-ticket", command)
+    return None
+
+
+def _check_company(case: Case, command: Command) -> Problem | None:
+    """Commands and text that do not go together."""
+    others = [_plain(c) for c in case.orders.commands if c is not command]
+    for one, against in _AGAINST:
+        if _plain(command) == one:
+            rival = next((verb for verb in others if verb in against), "")
+            if rival:
+                return trouble("contradiction", command, value=rival)
+    if command.verb in _ALONE:
+        public = case.orders.text.strip() and not case.orders.internal and case.match.kind != "n"
+        if public or any(verb != "note" for verb in others):
+            return trouble("alone", command)
+    return None
+
+
+def _plain(command: Command) -> str:
+    return STATUS_VERBS.get(command.argument.strip().lower(), "") if command.verb == "status" else command.verb
+
+
+def carry_out(
+    draft: Draft, case: Case, person: Person, *, quiet: bool, only: Iterable[str] = (), but: Iterable[str] = ()
+) -> None:
+    """Do the commands in order (only some verbs, or all but some); unless ``quiet``, confirm them in one short mail."""
+    wanted, unwanted = frozenset(only), frozenset(but)
     results = []
     for command in case.orders.commands:
         deed = DEEDS.get(command.verb)
-        if deed is not None:
+        if deed is not None and command.verb not in unwanted and (not wanted or command.verb in wanted):
             results.append(deed(Deed(draft, case, person, command)))
     done = [words for words in results if words]
+    undoable = not any(c.verb == "undo" for c in case.orders.commands) and undoing.remember(draft)
     if quiet or not done:
         return
     draft.notify(
-        "command",
+        "command" if case.ticket else "list",
         [person],
         in_reply_to=case.findings.message.message_id,
         about=case.match.event,
-        data={"verb": case.orders.commands[0].verb, "done": "\n".join(done)},
+        data={
+            "verb": case.orders.commands[0].verb,
+            "done": "\n".join(done),
+            "undo": "1" if undoable and case.ticket else "",
+            "subject": case.findings.message.subject,
+        },
     )
 
 
-# ------------------------------------------------------------------ the verbs
+# ------------------------------------------------------------------ owning
 
 
 def _claim(deed: Deed) -> str:
     _own(deed, deed.person, "claim")
-    return f"claim {_first(deed.person)}"
+    return f"claim {called(deed.person)}"
 
 
 def _release(deed: Deed) -> str:
     deed.draft.add_event("release", party=deed.person.party)
     deed.draft.change(TicketChange(owner=0))
+    deed.draft.explain("released")
     return "release"
+
+
+def _check_assign(case: Case, command: Command) -> Problem | None:
+    """One agent who may own tickets; a colleague's ticket is given away by a lead only (mail.md 16)."""
+    found = assignment.find_agents(case, command.argument)
+    if len(found) != 1:
+        names = ", ".join(a.handle for a in found or case.settings.agents.values() if a.enabled)
+        return trouble("who", command, names=names)
+    if found[0].role == "observer":
+        return trouble("observer", command, value=found[0].handle)
+    owner = assignment.owner_of(case, case.ticket) if case.ticket else None
+    if owner is None or case.agent is None or case.agent.role == "lead":
+        return None
+    return None if owner.agent == case.agent.handle else trouble("others-work", command, value=called(owner))
 
 
 def _assign(deed: Deed) -> str:
@@ -108,7 +152,7 @@ def _assign(deed: Deed) -> str:
     last = next((e for e in reversed(ticket.events) if e.kind in ("mail", "note", "answer")), None)
     if person.party != deed.person.party:
         deed.draft.notify("assigned", [person], about=last.number if last else 0, author=deed.person)
-    return f"assign {_first(person)}"
+    return f"assign {called(person)}"
 
 
 def _own(deed: Deed, person: Person, kind: str) -> None:
@@ -125,6 +169,9 @@ def _own(deed: Deed, person: Person, kind: str) -> None:
     deed.draft.explain(f"{kind}: {person.agent} owns the ticket")
 
 
+# ------------------------------------------------------------------ state
+
+
 def _close(deed: Deed) -> str:
     ticket = deed.case.ticket
     assert ticket is not None
@@ -138,7 +185,7 @@ def _close(deed: Deed) -> str:
 
 
 def _open(deed: Deed) -> str:
-    held = _held_behind(deed.case)
+    held = held_behind(deed.case)
     if held is not None:
         deed.draft.resolve(held.event, "admitted")
         deed.draft.release(
@@ -148,11 +195,13 @@ def _open(deed: Deed) -> str:
         return "admit"
     deed.draft.add_event("open", party=deed.person.party)
     deed.draft.change(TicketChange(state=State.OPEN))
+    deed.draft.clear_timers("snooze", "followup", "waiting")
+    deed.draft.explain("open")
     return "open"
 
 
 def _discard(deed: Deed) -> str:
-    held = _held_behind(deed.case)
+    held = held_behind(deed.case)
     if held is None:
         return "nothing"
     deed.draft.resolve(held.event, "discarded")
@@ -160,21 +209,9 @@ def _discard(deed: Deed) -> str:
     return "discard"
 
 
-def _wait(deed: Deed) -> str:
-    deed.draft.add_event("wait", party=deed.person.party)
-    deed.draft.change(TicketChange(state=State.WAITING))
-    return "wait"
-
-
 def _status(deed: Deed) -> str:
-    verb = _STATES[deed.command.argument.strip().lower()]
+    verb = STATUS_VERBS[deed.argument.lower()]
     return DEEDS[verb](deed)
-
-
-def _ack(deed: Deed) -> str:
-    deed.draft.add_event("ack-reminder", party=deed.person.party)
-    deed.draft.clear_timers("unanswered", "unclaimed")
-    return "ack"
 
 
 def _help(deed: Deed) -> str:
@@ -188,30 +225,61 @@ def _help(deed: Deed) -> str:
     return ""
 
 
-def _first(person: Person) -> str:
-    return first_name(person.name) or person.agent or person.address
-
-
-def _held_behind(case: Case) -> HeldFact | None:
-    """The undecided held mail that the answered notice was about."""
-    ticket = case.ticket
-    if ticket is None:
-        return None
-    notice: EventFact | None = next((e for e in ticket.events if e.number == case.match.event), None)
-    wanted = {case.match.event, notice.answers if notice else 0}
-    return next((h for h in ticket.held if h.event in wanted and not h.resolution), None)
-
-
-DEEDS: dict[str, Callable[[Deed], str]] = {
+DEEDS: Mapping[str, Act] = {
     "claim": _claim,
     "release": _release,
     "assign": _assign,
+    "ack": deeds_time.ack,
+    "discard": _discard,
+    "undo": undoing.undo,
     "close": _close,
     "open": _open,
-    "wait": _wait,
+    "wait": deeds_time.wait,
     "status": _status,
-    "ack": _ack,
-    "discard": _discard,
+    "snooze": deeds_time.snooze,
+    "followup": deeds_time.followup,
+    "merge": deeds_merge.merge,
+    "split": deeds_merge.split,
+    "move": deeds_ticket.move,
+    "subject": deeds_ticket.subject,
+    "prio": deeds_ticket.prio,
+    "tag": deeds_ticket.tag,
+    "untag": deeds_ticket.tag,
+    "cc": deeds_people.cc,
+    "uncc": deeds_people.uncc,
+    "from": deeds_people.set_customer,
+    "watch": deeds_people.watch,
+    "mute": deeds_people.mute,
+    "spam": deeds_ticket.spam,
+    "notspam": deeds_ticket.notspam,
+    "block": deeds_ticket.block,
     "help": _help,
+    "digest": deeds_self.digest,
+    "quiet": deeds_self.quiet,
+    "away": deeds_self.away,
+    "back": deeds_self.back,
+    "timezone": deeds_self.timezone,
+    "also": deeds_self.also,
 }
-"""Verb -> what it does; returns "word value" for the confirmation, "" when it said all itself."""
+"""Verb -> what it does."""
+
+CHECKS: Mapping[str, Check] = {
+    "assign": _check_assign,
+    "undo": undoing.check_undo,
+    "snooze": deeds_time.check_snooze,
+    "followup": deeds_time.check_when,
+    "merge": deeds_merge.check_merge,
+    "split": deeds_merge.check_split,
+    "move": deeds_ticket.check_move,
+    "cc": deeds_people.check_cc,
+    "uncc": deeds_people.check_uncc,
+    "from": deeds_people.check_from,
+    "mute": deeds_people.check_mute,
+    "notspam": deeds_ticket.check_notspam,
+    "block": deeds_ticket.check_block,
+    "quiet": deeds_self.check_quiet,
+    "away": deeds_self.check_away,
+    "timezone": deeds_self.check_timezone,
+    "also": deeds_self.check_also,
+}
+"""Verb -> what must hold before anything is done."""

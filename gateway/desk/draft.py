@@ -23,6 +23,9 @@ from gateway.model import (
 NOTICE_EVENTS = {"answer": "relayed", "held": "held-notice", "note": "note-notice"}
 """Kind of notice -> kind of the event it becomes; every other notice's event has the notice's own kind."""
 
+_MOST_STEPS = 8
+"""Reminders of one kind an inbox may have that a plan clears."""
+
 
 class Draft:
     """Collects one plan. Every outgoing mail gets an event number of its own (mail.md 1)."""
@@ -35,18 +38,32 @@ class Draft:
         self._notices: list[Notice] = []
         self._held: list[HeldFact] = []
         self._resolved: list[tuple[int, str]] = []
-        self._releases: list[tuple[int, Instruction]] = []
+        self._releases: list[tuple[int, Instruction | None]] = []
         self._timers: list[TimerSet] = []
         self._cleared: list[str] = []
         self._message_ids: list[MessageIdFact] = []
         self._change = TicketChange()
+        self._beside: list[Plan] = []
+        self._choices: list[tuple[str, str, str]] = []
+        self._blocks: list[tuple[str, bool]] = []
+        self._withdrawn: list[int] = []
         self._lines: list[str] = []
         self._undelivered: list[tuple[int, int, str]] = []
         self.acknowledged = ""
 
     # -------------------------------------------------------------- history
 
-    def add_mail(self, kind: str, *, party: int, public: bool, text: str, answers: int = 0, reason: str = "") -> int:
+    def add_mail(
+        self,
+        kind: str,
+        *,
+        party: int,
+        public: bool,
+        text: str,
+        answers: int = 0,
+        reason: str = "",
+        data: Mapping[str, str] | None = None,
+    ) -> int:
         """An event made of the mail being decided; remembers its Message-ID. Returns the event's number."""
         message = self.case.findings.message
         number = self.add_event(
@@ -59,6 +76,7 @@ class Draft:
             message_id=message.message_id,
             attachments=tuple(a.name for a in message.attachments),
             from_mail=True,
+            data=data,
         )
         if message.message_id and self.case.ticket:
             self._message_ids.append(
@@ -101,8 +119,10 @@ class Draft:
         attachments: tuple[str, ...] = (),
         from_mail: bool = False,
         data: Mapping[str, str] | None = None,
+        at: datetime | None = None,
+        journal: int = 0,
     ) -> int:
-        """One more line of the history; returns its number."""
+        """One more line of the history; returns its number. ``at`` and ``journal`` are for copies of older lines."""
         number = self._next
         self._next += 1
         self._events.append(
@@ -118,9 +138,24 @@ class Draft:
                 attachments=attachments,
                 from_mail=from_mail,
                 data=data or {},
+                at=at,
+                journal=journal,
             )
         )
         return number
+
+    @property
+    def events(self) -> tuple[NewEvent, ...]:
+        """The lines added so far."""
+        return tuple(self._events)
+
+    def annotate(self, number: int, data: Mapping[str, str]) -> None:
+        """Add facts to a line added before."""
+        self._events = [replace(e, data={**e.data, **data}) if e.number == number else e for e in self._events]
+
+    def remember_id(self, fact: MessageIdFact) -> None:
+        """A Message-ID of an older mail that belongs to this ticket too."""
+        self._message_ids.append(fact)
 
     # -------------------------------------------------------------- mail out
 
@@ -179,8 +214,24 @@ class Draft:
     def resolve(self, event: int, resolution: str) -> None:
         self._resolved.append((event, resolution))
 
-    def release(self, journal: int, instruction: Instruction) -> None:
+    def release(self, journal: int, instruction: Instruction | None) -> None:
+        """Process a held mail again as instructed; None: judge it anew."""
         self._releases.append((journal, instruction))
+
+    def choose(self, handle: str, name: str, value: str) -> None:
+        """One of an agent's own settings."""
+        self._choices.append((handle, name, value))
+
+    def block(self, address: str, blocked: bool) -> None:
+        self._blocks.append((address, blocked))
+
+    def withdraw(self, event: int) -> None:
+        """Never send the waiting mails of this event."""
+        self._withdrawn.append(event)
+
+    def beside(self, plan: Plan) -> None:
+        """What happens to another ticket in the same transaction."""
+        self._beside.append(plan)
 
     def change(self, change: TicketChange) -> None:
         """Add to the ticket's change: later values win, participants add up."""
@@ -194,6 +245,24 @@ class Draft:
     def changed(self) -> TicketChange:
         return self._change
 
+    @property
+    def choices(self) -> tuple[tuple[str, str, str], ...]:
+        return tuple(self._choices)
+
+    @property
+    def blocks(self) -> tuple[tuple[str, bool], ...]:
+        return tuple(self._blocks)
+
+    def participants(self) -> tuple[Person, ...]:
+        """Who takes part once this plan is done: the customer first."""
+        ticket, change = self.case.ticket, self._change
+        present = (ticket.participants or ((ticket.customer,) if ticket.customer else ())) if ticket else ()
+        people = {p.party: p for p in (*self.case.facts.named.values(), *present)}
+        parties = [p.party for p in present if p.party not in change.remove_participants]
+        parties += [n for n in change.add_participants if n in people]
+        first = change.customer or (ticket.customer.party if ticket and ticket.customer else 0)
+        return tuple(people[n] for n in sorted(dict.fromkeys(parties), key=lambda n: n != first))
+
     def report_undelivered(self, event: int, party: int, words: str) -> None:
         """A report at our bounce address: the mail of this event to this party did not arrive."""
         self._undelivered.append((event, party, words))
@@ -203,7 +272,10 @@ class Draft:
         self._timers.append(TimerSet(kind=kind, due_at=due_at, ticket=ticket, party=party, data=data or {}))
 
     def clear_timers(self, *kinds: str) -> None:
-        self._cleared.extend(kinds)
+        """Clear these on this ticket; the reminders, with all their steps."""
+        for kind in kinds:
+            steps = range(1, _MOST_STEPS + 1) if kind in ("unclaimed", "unanswered") else ()
+            self._cleared.extend((kind, *(f"{kind}-{step}" for step in steps)))
 
     def explain(self, line: str) -> None:
         """One line of the story that `ticketgate explain` tells."""
@@ -231,6 +303,10 @@ class Draft:
             message_ids=tuple(self._message_ids),
             acknowledged=self.acknowledged,
             replay_keys=_replay_keys(case) if outcome not in ("wait", "repeat") else (),
+            beside=tuple(self._beside),
+            choices=tuple(self._choices),
+            blocks=tuple(self._blocks),
+            withdrawn=tuple(self._withdrawn),
             undelivered=tuple(self._undelivered),
             retry_at=retry_at,
             explanation=(*_matched(case), *self._lines),

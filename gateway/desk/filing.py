@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from gateway.address import fold_address, is_address, skeleton
 from gateway.desk import assignment, lifecycle
-from gateway.desk.calendar import add_business
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
+from gateway.desk.reminders import set_reminders
 from gateway.model import DeliveryReport, Origin, Person, Plan, State, TicketChange
 
 _NO_ACK_LOCAL_PARTS = frozenset(
@@ -50,10 +48,13 @@ def plan_filed(case: Case) -> Plan:
     state = lifecycle.after_customer(case.ticket)
     if case.ticket.state is State.CLOSED and case.findings.origin is Origin.LIST:
         state = State.CLOSED  # what a list sends to everybody reopens nothing (security.md 8.2)
-    owner = assignment.owner_of(case, case.ticket)
+    former = assignment.owner_of(case, case.ticket)
+    owner = assignment.stand_in(case, former)
     if owner is None and state is State.OPEN:
         state = State.NEW
-    draft.change(TicketChange(state=state, owner=0 if owner is None else None))
+    draft.change(TicketChange(state=state, owner=0 if owner is None else owner.party))
+    if former is not None and owner != former:
+        draft.explain(f"{former.agent} is away: " + (f"{owner.agent} has it now" if owner else "free for anyone"))
     if state is not case.ticket.state:
         draft.explain(f"state {case.ticket.state} -> {state}")
     data = {"cc": _copied(case)}
@@ -62,15 +63,16 @@ def plan_filed(case: Case) -> Plan:
     if case.verdict.unproven_filed:
         data["unproven"] = "1"
         draft.explain("author not proven, but the domain offers no proof and the token was this party's own")
+    told = (owner,) if owner else assignment.pool(case)
     draft.notify(
         "customer-reply",
-        assignment.owner_or_pool(case),
+        () if state is State.SPAM else (*told, *assignment.watchers(case, *told)),
         about=mail,
         author=author,
         attachments=case.findings.message.attachments,
         data=data,
     )
-    if state is not State.CLOSED:
+    if state not in (State.CLOSED, State.SPAM):
         draft.clear_timers("waiting", "followup", "snooze")
         _watch_answer(draft, case, owner)
     return draft.plan("file")
@@ -237,20 +239,11 @@ def _offer(draft: Draft, case: Case, mail: int, customer: Person | None) -> None
     told = assignment.offered(case)
     draft.notify("offer", told, about=mail, author=customer, attachments=case.findings.message.attachments, data=data)
     draft.explain("offered to " + (", ".join(p.agent for p in told) or "nobody"))
-    for step, span in enumerate(case.ticket_inbox.remind.unclaimed):
-        draft.set_timer(f"unclaimed-{step + 1}", _later(case, span))
+    set_reminders(draft, case, owned=False)
 
 
 def _watch_answer(draft: Draft, case: Case, owner: Person | None) -> None:
-    kind = "unanswered" if owner else "unclaimed"
-    spans = case.ticket_inbox.remind.unanswered if owner else case.ticket_inbox.remind.unclaimed
-    for step, span in enumerate(spans):
-        draft.set_timer(f"{kind}-{step + 1}", _later(case, span), party=0)
-
-
-def _later(case: Case, span: timedelta) -> datetime:
-    zone = case.settings.ticketgate.timezone
-    return add_business(case.ticket_inbox.hours, zone, case.now, span)
+    set_reminders(draft, case, owned=owner is not None)
 
 
 def _follows(case: Case) -> str:

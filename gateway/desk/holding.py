@@ -94,7 +94,16 @@ def _hold_event(draft: Draft, case: Case, person: Person | None, *, reason: str,
     own = text if text is not None else (case.own.text or case.findings.body.new or case.findings.message.text)
     author = case.facts.author
     party = person.party if person else (author.party if author else 0)
-    number = draft.add_mail("held", party=party, public=False, text=own, answers=case.match.event, reason=reason)
+    address = case.author.address if case.author else ""
+    number = draft.add_mail(
+        "held",
+        party=party,
+        public=False,
+        text=own,
+        answers=case.match.event,
+        reason=reason,
+        data={"address": address} if address else {},
+    )
     draft.hold(
         HeldFact(
             ticket=case.ticket.number,

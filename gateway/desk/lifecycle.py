@@ -44,6 +44,8 @@ def apply_plan(ticket: TicketFacts, plan: Plan, persons: Mapping[int, Person], n
         priority=change.priority if change.priority is not None else ticket.priority,
         tags=change.tags if change.tags is not None else ticket.tags,
         watchers=change.watchers if change.watchers is not None else ticket.watchers,
+        muted=change.muted if change.muted is not None else ticket.muted,
+        title=change.title if change.title is not None else ticket.title,
         merged_into=change.merged_into if change.merged_into is not None else ticket.merged_into,
         last_event=max([ticket.last_event, *(e.number for e in plan.events)]),
         events=(*ticket.events, *_event_facts(plan, now)),
@@ -67,7 +69,7 @@ def _event_facts(plan: Plan, now: datetime) -> tuple[EventFact, ...]:
         EventFact(
             number=event.number,
             kind=event.kind,
-            at=now,
+            at=event.at or now,
             party=event.party,
             public=event.public,
             text=event.text,
@@ -75,6 +77,8 @@ def _event_facts(plan: Plan, now: datetime) -> tuple[EventFact, ...]:
             reason=event.reason,
             answers=event.answers,
             attachments=event.attachments,
+            journal=event.journal,
+            data=event.data,
         )
         for event in plan.events
     )

@@ -82,7 +82,9 @@ def _own_address(case: Case) -> bool:
 
 def _blocked(case: Case) -> bool:
     address = fold_address(case.author.address) if case.author else ""
-    return any(fnmatchcase(address, fold_address(rule)) for rule in case.settings.security.sender_block)
+    return case.facts.blocked or any(
+        fnmatchcase(address, fold_address(rule)) for rule in case.settings.security.sender_block
+    )
 
 
 def _lacks_dns(case: Case) -> bool:

@@ -8,7 +8,8 @@ from gateway.desk import assignment
 from gateway.desk.calendar import add_business, business_between
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
-from gateway.model import Instruction, OutboundMail, Plan, State, TicketChange, Timer
+from gateway.desk.reminders import set_reminders
+from gateway.model import Instruction, OutboundMail, Plan, State, TicketChange, TicketFacts, Timer
 
 
 def plan_timer(case: Case, timer: Timer) -> Plan:
@@ -18,6 +19,10 @@ def plan_timer(case: Case, timer: Timer) -> Plan:
         return _collision_expired(case, timer)
     if kind in ("unclaimed", "unanswered"):
         return _remind(case, kind, int(step or "1"))
+    if kind == "snooze":
+        return _wake(case)
+    if kind == "followup":
+        return _follow_up(case, timer)
     draft = Draft(case)
     draft.explain(f"timer {timer.kind}: nothing to do")
     return draft.plan("clock")
@@ -35,6 +40,44 @@ def _collision_expired(case: Case, timer: Timer) -> Plan:
         draft.release(held.journal, instruction)
         draft.explain(f"held answer {event} was not decided in time: kept as a note")
     return draft.plan("clock")
+
+
+def _wake(case: Case) -> Plan:
+    """The end of ``#snooze``: the ticket is back in the lists, and its owner or the pool is told."""
+    draft, ticket = Draft(case), case.ticket
+    assert ticket is not None
+    if ticket.state is not State.SNOOZED:
+        draft.explain("woken before its time")
+        return draft.plan("clock")
+    former = assignment.owner_of(case, ticket)
+    owner = assignment.stand_in(case, former)
+    state = State.OPEN if owner else State.NEW
+    draft.change(TicketChange(state=state, owner=owner.party if owner else 0))
+    told = [owner] if owner else list(assignment.pool(case))
+    about = _last_mail(ticket)
+    draft.notify("reminder", told, about=about, author=ticket.customer, reason="snoozed", data={"step": "snoozed"})
+    set_reminders(draft, case, owned=owner is not None)
+    draft.explain("awake again")
+    return draft.plan("clock")
+
+
+def _follow_up(case: Case, timer: Timer) -> Plan:
+    """The customer stayed silent: whoever asked is reminded. Any mail of the customer has cleared the timer."""
+    draft, ticket = Draft(case), case.ticket
+    assert ticket is not None
+    agents = case.settings.agents
+    asked = [p for h, p in case.facts.agents.items() if p.party == timer.party and h in agents and agents[h].enabled]
+    if ticket.state is not State.WAITING or not asked:
+        draft.explain("follow-up was overtaken")
+        return draft.plan("clock")
+    about = _last_mail(ticket)
+    draft.notify("reminder", asked, about=about, author=ticket.customer, reason="followup", data={"step": "followup"})
+    draft.explain(f"{asked[0].agent} is reminded: no answer yet")
+    return draft.plan("clock")
+
+
+def _last_mail(ticket: TicketFacts) -> int:
+    return next((e.number for e in reversed(ticket.events) if e.kind == "mail" and e.public), 0)
 
 
 def _remind(case: Case, kind: str, step: int) -> Plan:

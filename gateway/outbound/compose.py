@@ -9,7 +9,7 @@ from datetime import datetime
 from email.utils import format_datetime
 
 from gateway.errors import TemporaryError
-from gateway.model import OutboundMail, Plan, TicketFacts
+from gateway.model import OutboundMail, Person, Plan, TicketFacts
 from gateway.outbound import markup, thread
 from gateway.outbound.addressing import agent_name, mail_address, reply_address, reverse_path
 from gateway.outbound.letter import Letter, LetterError, is_message_id, mailbox_value, render, text_value
@@ -29,14 +29,13 @@ def compose_all(plan: Plan, ticket: TicketFacts | None, settings: Settings, now:
 
     Raises TemporaryError (LetterError, TemplateTrouble) when a mail cannot be built as meant; nothing is sent then.
     """
-    words = Words(settings.folder, settings.ticketgate.language, settings.ticketgate.timezone)
     inbox = _find_inbox(plan, ticket, settings)
     mails = []
     for notice in plan.notices:
         for recipient in notice.recipients:
             scene = Scene(
                 settings=settings,
-                words=words,
+                words=_words_for(recipient, settings),
                 inbox=inbox,
                 ticket=ticket,
                 notice=notice,
@@ -45,6 +44,13 @@ def compose_all(plan: Plan, ticket: TicketFacts | None, settings: Settings, now:
             )
             mails.append(_compose(scene))
     return tuple(mails)
+
+
+def _words_for(recipient: Person, settings: Settings) -> Words:
+    """The site's words; times are said in the zone of the agent who reads them (mail.md 13)."""
+    agent = settings.agents.get(recipient.agent)
+    zone = (agent.timezone if agent else "") or settings.ticketgate.timezone
+    return Words(settings.folder, settings.ticketgate.language, zone)
 
 
 def _find_inbox(plan: Plan, ticket: TicketFacts | None, settings: Settings) -> Inbox:

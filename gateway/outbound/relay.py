@@ -63,11 +63,20 @@ def relay_text(body: Body, html: str, ticket: TicketFacts | None, settings: Sett
     text = strip_tokens(_MAILTO.sub("", "\n".join(lines))).strip("\n")
     text = re.sub(r"\n{4,}", "\n\n\n", text)
     if inbox:
-        text = hide_private(text, inbox, settings)
+        text = "\n".join(_without_private(line, inbox, settings) for line in text.split("\n"))
     formatted = cut_html(html, settings.customer.html) if html and not unclear else ""
     if formatted and not (uses_formatting(formatted) and matching_html(formatted, text)):
         formatted = ""
     return Relayed(text, formatted, "cut-line" if unclear else "")
+
+
+def _without_private(line: str, inbox: Inbox, settings: Settings) -> str:
+    """The line without an agent's own address, unless it may be a command: "#assign bob@example.com" means Bob.
+
+    Command lines never leave; a line that turns out to be text is cleaned again when the answer is written.
+    """
+    command = line.lstrip()[:1] in tuple(settings.commands.prefixes)
+    return line if command else hide_private(line, inbox, settings)
 
 
 def _own_words(body: Body) -> str:

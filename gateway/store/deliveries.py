@@ -52,7 +52,8 @@ _ENQUEUE = sa.insert(deliveries).returning(deliveries.c.id, sort_by_parameter_or
 def enqueue(tx: Connection, mails: Sequence[OutboundMail], now: datetime, hold_seconds: int = 0) -> list[int]:
     """Queue frozen mails and remember their Message-IDs as issued to their party; the rows' numbers, in order.
 
-    ``hold_seconds`` delays answers of people only (#undo, ``[send].hold_seconds``).
+    ``hold_seconds`` delays answers of people only (#undo, ``[send].hold_seconds``); ``not_before`` of a mail delays it
+    until its recipient's quiet hours end.
     """
     if not mails:
         return []
@@ -75,7 +76,7 @@ def enqueue(tx: Connection, mails: Sequence[OutboundMail], now: datetime, hold_s
                 "state": DeliveryState.QUEUED,
                 "attempt": 0,
                 "queued_at": now,
-                "due_at": now if mail.automatic else later,
+                "due_at": max(now if mail.automatic else later, mail.not_before or now),
                 "lease_owner": "",
                 "reply": "",
             }
@@ -183,6 +184,20 @@ def record_attempt(
     return state if result.rowcount == 1 else None
 
 
+def hold_back(tx: Connection, delivery: Delivery, reply: str) -> bool:
+    """Hold a claimed mail that was not tried, until an operator releases it; False when the claim is not ours any more.
+
+    Its attempt stays counted, so that a released mail is not taken for a first attempt.
+    """
+    claimed = (deliveries.c.id == delivery.id) & (deliveries.c.attempt == delivery.attempt)
+    result = tx.execute(
+        sa.update(deliveries)
+        .where(claimed, deliveries.c.state == DeliveryState.TRANSMITTING)
+        .values(state=DeliveryState.HELD, due_at=None, lease_owner="", reply=reply)
+    )
+    return result.rowcount == 1
+
+
 def report_failed(tx: Connection, delivery_id: int, reply: str, now: datetime) -> bool:
     """A delivery report says that a mail that was sent did not arrive; False when it was not SENT or UNKNOWN."""
     return _move(
@@ -234,6 +249,30 @@ def find_of_event(tx: Connection, ticket: int, event: int, party: int = 0) -> li
 def pending(tx: Connection) -> int:
     """How many deliveries are not final."""
     return tx.execute(sa.select(sa.func.count()).where(deliveries.c.state.in_(OPEN))).scalar_one()
+
+
+# ------------------------------------------------------------------ taken back by their author
+
+
+def find_unsent(tx: Connection, ticket: int) -> frozenset[int]:
+    """The events of a ticket whose answers all still wait for their first attempt; their rows are locked."""
+    rows = tx.execute(
+        sa.select(deliveries.c.event, deliveries.c.state, deliveries.c.attempt)
+        .where(deliveries.c.ticket == ticket, deliveries.c.automatic.is_(False))
+        .with_for_update()
+    ).all()
+    gone = {row.event for row in rows if row.state != DeliveryState.QUEUED or row.attempt}
+    return frozenset(row.event for row in rows) - gone
+
+
+def withdraw(tx: Connection, ticket: int, event: int, now: datetime) -> int:
+    """Never send the waiting mails of this event (``#undo``); how many there were."""
+    waiting = (deliveries.c.state == DeliveryState.QUEUED) & (deliveries.c.attempt == 0)
+    return tx.execute(
+        sa.update(deliveries)
+        .where(deliveries.c.ticket == ticket, deliveries.c.event == event, waiting)
+        .values(state=DeliveryState.FAILED, due_at=None, ended_at=now, reply="taken back by its author")
+    ).rowcount
 
 
 # ------------------------------------------------------------------ by an operator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -130,14 +131,35 @@ def _to_ticket(
         root=row.root,
         closed_at=row.closed_at,
         snoozed_until=row.snoozed_until,
-        events=tuple(happened),
+        events=as_it_stands(happened),
         message_ids=tuple(ids),
         held=tuple(waiting),
         merged_into=row.merged_into,
         priority=row.priority,
         tags=tuple(row.tags),
         watchers=tuple(row.watchers),
+        muted=tuple(row.muted),
+        title=row.title,
     )
+
+
+def as_it_stands(happened: Sequence[EventFact]) -> tuple[EventFact, ...]:
+    """A ticket's history less what was taken back: nothing is deleted, but an answer that was withdrawn before it was
+    sent is no answer, and what a merge copied here is not shown once the merge was undone.
+    """
+    withdrawn = {event.answers for event in happened if event.kind == "withdraw"}
+    parted = {event.data.get("from", ""): event.number for event in happened if event.kind == "unmerge"}
+    if not withdrawn and not parted:
+        return tuple(happened)
+    shown = []
+    for event in happened:
+        source = event.data.get("from", "").partition(".")[0] if event.kind not in ("merge", "unmerge") else ""
+        if source and event.number < parted.get(source, 0):
+            continue
+        if event.number in withdrawn or (event.kind == "relayed" and event.answers in withdrawn):
+            event = replace(event, kind="withdrawn", public=False)
+        shown.append(event)
+    return tuple(shown)
 
 
 def _to_event(row: Any) -> EventFact:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam
 from gateway.address import fold_address
 from gateway.model import Person
 from gateway.settings import Settings
-from gateway.store.schema import agent_settings, insert_once, persons, upsert
+from gateway.store.schema import agent_settings, blocks, insert_once, persons, upsert
 
 _asked_for = sa.or_(
     persons.c.address.in_(bindparam("addresses", expanding=True)),
@@ -21,6 +21,7 @@ _asked_for = sa.or_(
 _FIND = sa.select(persons).where(_asked_for)
 _FIND_AND_AGENTS = sa.select(persons).where(sa.or_(_asked_for, persons.c.agent > ""))  # ">" can use the index, "!=" not
 _BY_ADDRESS = sa.select(persons).where(persons.c.address == bindparam("folded"))
+_BLOCKED = sa.select(blocks.c.address).where(blocks.c.address.in_(bindparam("addresses", expanding=True)))
 _MARK_KNOWN = sa.update(persons).where(persons.c.address == bindparam("folded"), persons.c.known.is_(False))
 
 
@@ -108,6 +109,26 @@ def set_agent_choice(tx: Connection, handle: str, name: str, value: str, now: da
         upsert(tx, agent_settings, "value", "at"),
         {"handle": handle, "name": name, "value": value, "at": now},
     )
+
+
+def is_blocked(tx: Connection, address: str) -> bool:
+    """Whether mail of this address goes to quarantine (#block)."""
+    return bool(address) and tx.execute(_BLOCKED, {"addresses": [fold_address(address)]}).first() is not None
+
+
+def find_blocked(tx: Connection, addresses: Iterable[str]) -> frozenset[str]:
+    """Those of the addresses that are blocked, folded."""
+    folded = [fold_address(address) for address in addresses if address]
+    return frozenset(tx.execute(_BLOCKED, {"addresses": folded}).scalars()) if folded else frozenset()
+
+
+def set_blocked(tx: Connection, address: str, blocked: bool, now: datetime, party: int = 0) -> None:
+    """Block an address, or let it write again."""
+    folded = fold_address(address)
+    if blocked:
+        tx.execute(insert_once(tx, blocks), {"address": folded, "party": party, "at": now})
+    else:
+        tx.execute(sa.delete(blocks).where(blocks.c.address == folded))
 
 
 def _by_address(tx: Connection, folded: str) -> Any:

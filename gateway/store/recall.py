@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
 from gateway.address import fold_address
-from gateway.model import Clues, Facts, Findings, InboundMail, MessageIdFact, Proof
+from gateway.model import Clues, Facts, Findings, InboundMail, MessageIdFact, Proof, TicketFacts
 from gateway.settings import Settings
 from gateway.store.journal import JournalState, comparable_date
 from gateway.store.loading import MAX_NUMBER, load_tickets, to_message_id
-from gateway.store.people import find_persons
+from gateway.store.people import find_persons, is_blocked
 from gateway.store.schema import acknowledgements, journal, message_ids, replay_keys
 
 _HOUR = timedelta(hours=1)
@@ -137,7 +137,7 @@ def recall(
         author_agent=agent.handle if agent else "",
         persons={p.party: p for p in people if p.party in parties},
         known_ids=known,
-        tickets=load_tickets(tx, candidates, lock=True),
+        tickets=follow_merges(load_tickets(tx, candidates, lock=True)),
         replayed=_first_use(tx, signed, {mail.id, *twins.siblings}),
         same_id=twins.same_id,
         sibling=twins.sibling,
@@ -147,7 +147,20 @@ def recall(
         new_tickets_by_author=opened,
         same_body_ticket=same_body,
         agents=agents,
+        blocked=is_blocked(tx, address),
     )
+
+
+def follow_merges(found: dict[int, TicketFacts]) -> dict[int, TicketFacts]:
+    """The same numbers, but a merged ticket's number names the ticket it ended in."""
+    followed = {}
+    for number, first in found.items():
+        ticket, seen = first, {number}
+        while ticket.merged_into in found and ticket.merged_into not in seen:
+            seen.add(ticket.merged_into)
+            ticket = found[ticket.merged_into]
+        followed[number] = ticket
+    return followed
 
 
 def _is_enabled(handle: str, settings: Settings) -> bool:

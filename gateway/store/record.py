@@ -17,7 +17,7 @@ from gateway.model import Mailbox, Plan, State, TicketChange, TicketFacts
 from gateway.settings import Settings
 from gateway.store import journal as journal_rows
 from gateway.store.loading import load_ticket
-from gateway.store.people import ensure_person
+from gateway.store.people import ensure_person, set_agent_choice, set_blocked
 from gateway.store.schema import (
     acknowledgements,
     counters,
@@ -120,6 +120,10 @@ def record(tx: Connection, mail_id: int | None, plan: Plan, ticket: TicketFacts 
         )
     for row_id, instruction in plan.releases:
         journal_rows.release(tx, row_id, now, instruction)
+    for handle, name, value in plan.choices:
+        set_agent_choice(tx, handle, name, value, now)
+    for address, blocked in plan.blocks:
+        set_blocked(tx, address, blocked, now)
     return True
 
 
@@ -147,6 +151,8 @@ def _insert_ticket(tx: Connection, plan: Plan, ticket: TicketFacts, now: datetim
         "priority": ticket.priority,
         "tags": ticket.tags,
         "watchers": ticket.watchers,
+        "muted": ticket.muted,
+        "title": ticket.title,
     }
     values.update(_changed(plan, ticket, now))
     tx.execute(_NEW_TICKET, values)
@@ -194,6 +200,8 @@ def _changed(plan: Plan, ticket: TicketFacts | None, now: datetime) -> dict[str,
         "priority": change.priority,
         "tags": change.tags,
         "watchers": change.watchers,
+        "muted": change.muted,
+        "title": change.title,
         "merged_into": change.merged_into,
         "snoozed_until": change.snoozed_until,
     }
@@ -220,7 +228,7 @@ def _insert_history(tx: Connection, number: int, mail_id: int, plan: Plan, now: 
                 "ticket": number,
                 "number": event.number,
                 "kind": event.kind,
-                "at": now,
+                "at": event.at or now,
                 "party": event.party,
                 "public": event.public,
                 "text": event.text,
@@ -228,7 +236,7 @@ def _insert_history(tx: Connection, number: int, mail_id: int, plan: Plan, now: 
                 "reason": event.reason,
                 "answers": event.answers,
                 "attachments": event.attachments,
-                "journal": mail_id if event.from_mail else 0,
+                "journal": event.journal or (mail_id if event.from_mail else 0),
                 "data": event.data,
             }
             for event in plan.events

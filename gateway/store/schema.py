@@ -194,6 +194,14 @@ agent_settings = Table(
     _moment("at"),
 )
 
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("address", Key, primary_key=True),  # folded
+    _number("party"),  # who blocked it
+    _moment("at"),
+)
+
 counters = Table(
     "counters",
     metadata,
@@ -222,6 +230,8 @@ tickets = Table(
     _words("priority"),
     _json("tags"),
     _json("watchers"),
+    _json("muted"),
+    _words("title"),  # in lists, in place of the subject
     Index(None, "state", "number"),
     Index(None, "owner"),
     Index(None, "customer"),

@@ -110,9 +110,8 @@ class _Ladder:
             return None
         token = tokens[0]
         ticket = self._find(token.ticket, _place(token)) if token.ticket else None
-        return Match(
-            ticket=ticket.number if ticket else 0, ground="bounce", event=token.event, party=token.party, kind="b"
-        )
+        event = find_moved(ticket, token.ticket, token.event) if ticket else token.event
+        return Match(ticket=ticket.number if ticket else 0, ground="bounce", event=event, party=token.party, kind="b")
 
     def action(self) -> Match | None:
         """A one-tap subject of an agent, with a token bound to that agent, ticket and event (mail.md 12.4)."""
@@ -337,15 +336,14 @@ class _Ladder:
     # -------------------------------------------------------------- what the steps answer
 
     def _on_token(self, ticket: TicketFacts, token: Token, ground: str) -> Match:
-        # Event numbers are a ticket's own: after a merge the number in the token names nothing in the new ticket.
-        event = token.event if ticket.number == token.ticket else 0
+        event = find_moved(ticket, token.ticket, token.event)
         return Match(ticket=ticket.number, ground=ground, event=event, party=token.party, kind=token.kind)
 
     def _on_fact(self, ticket: TicketFacts, known: MessageIdFact, ground: str) -> Match:
         """A stored id. It has a party only if we sent it and a provider renamed it (mail.md 3.2): then it is as good as
         ours. An id of our own domain without a valid MAC has none, whatever the store says.
         """
-        event = known.event if ticket.number == known.ticket else 0
+        event = find_moved(ticket, known.ticket, known.event)
         renamed = bool(known.party) and not known.message_id.lower().endswith(f"@{self.settings.id_domain.lower()}>")
         match = Match(ticket=ticket.number, ground=ground, event=event)
         return replace(match, party=known.party, kind="m") if renamed else self._with_own_id(match)
@@ -357,7 +355,7 @@ class _Ladder:
         """
         for token in self._own(""):
             if token.party and self._is_author(token.party) and self._number(token.ticket) == match.ticket:
-                event = token.event if token.ticket == match.ticket else 0
+                event = find_moved(self.facts.tickets[token.ticket], token.ticket, token.event)
                 return replace(match, event=event, party=token.party, kind="m")
         return match
 
@@ -402,6 +400,22 @@ class _Ladder:
             if number and key[1] != match.ticket and key not in said:
                 said.add(key)
                 yield Declined(clue=clue, ticket=number, why=f"names another ticket than the {match.ground}")
+
+
+def find_moved(ticket: TicketFacts, number: int, event: int) -> int:
+    """The event of ``ticket`` that event ``event`` of ticket ``number`` became by a merge; itself without one.
+
+    Event numbers are a ticket's own. A merge copies the history and notes where each line came from; what was not
+    copied (a notice that came later) counts as seen up to the merge. 0 when nothing says.
+    """
+    if ticket.number == number:
+        return event
+    name = f"{number}.{event}"
+    for line in reversed(ticket.events):
+        if name in line.data.get("from", "").split():
+            return line.number
+    merges = (line.number for line in reversed(ticket.events) if line.kind == "merge" and line.data.get("from"))
+    return next(merges, 0)
 
 
 def _place(token: Token) -> str:

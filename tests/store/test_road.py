@@ -150,13 +150,6 @@ def test_an_unknown_agent_name_is_asked_about(road: Road) -> None:
     assert road.ticket(1).owner is None
 
 
-def test_a_verb_of_a_later_version_is_refused_clearly(road: Road) -> None:
-    offer = to(opened(road), ALICE)
-    reply(road, ALICE, offer, "#merge 2")
-    (asked,) = road.outbox()
-    assert "not available" in text_of(asked)
-
-
 def test_help_is_answered(road: Road) -> None:
     offer = to(opened(road), ALICE)
     reply(road, ALICE, offer, "#help")

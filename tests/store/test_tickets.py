@@ -310,17 +310,20 @@ def test_absurd_ticket_numbers_are_nobody_s(database: Database) -> None:
     assert _recall(database, _arrive(database), findings(), clues).tickets == {}
 
 
-def test_a_merged_ticket_brings_the_one_it_went_into(database: Database) -> None:
+@pytest.mark.parametrize(("last", "ends"), [(0, {1: 3, 2: 3, 3: 3}), (1, {1: 3, 2: 1, 3: 2})])  # even a circle ends
+def test_a_merged_tickets_number_means_the_one_it_went_into(
+    database: Database, last: int, ends: dict[int, int]
+) -> None:
     for n in range(3):
         _file(database, _arrive(database, b"%d" % n), findings(body_sha256=str(n)))
     with database.begin() as tx:
-        for number, target in ((1, 2), (2, 3), (3, 1)):  # even a circle ends
+        for number, target in ((1, 2), (2, 3), (3, last)):
             ticket = tickets.load_ticket(tx, number)
             tickets.record(
                 tx, None, plan("file", number, events=(), change=TicketChange(merged_into=target)), ticket, NOW
             )
     facts = _recall(database, _arrive(database, b"x"), findings(body_sha256="x"), Clues(subject_reference=1))
-    assert {n: t.merged_into for n, t in facts.tickets.items()} == {1: 2, 2: 3, 3: 1}
+    assert {n: t.number for n, t in facts.tickets.items()} == ends
 
 
 def test_a_reused_message_id_means_its_first_use(database: Database) -> None:

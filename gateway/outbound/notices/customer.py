@@ -66,8 +66,19 @@ def _quoted(scene: Scene) -> EventFact | None:
     if scene.settings.customer.quote == "none" or not scene.notice.quote:
         return None
     event = scene.find_event(scene.notice.quote)
+    if event and event.number < _joined(scene):
+        return None
     # Only what a participant wrote and participants have seen: never an agent's words twice, never a held text.
     return event if event and event.kind == "mail" and event.public and event.text.strip() else None
+
+
+def _joined(scene: Scene) -> int:
+    """The event with which the recipient joined the conversation: what is older is not theirs to read (#cc, #from)."""
+    party = str(scene.recipient.party)
+    came = (
+        e.number for e in reversed(scene.ticket.events) if e.kind in ("cc", "from") and e.data.get("party") == party
+    )
+    return next(came, 0)
 
 
 def own_words(text: str) -> str:

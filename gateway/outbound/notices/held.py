@@ -30,6 +30,10 @@ _WITHOUT_SEND = ("held-unproven.txt", "held-unknown-address.txt")
 """Notices that show no one-tap ``send``: the doubt is about who wrote, so a deliberate answer is asked for."""
 
 
+_QUESTIONS = ("merge-asks", "from-asks")
+"""Reasons that only ask whether the agent means it: ``send`` then says yes."""
+
+
 def _markers(bad_line: str) -> str:
     """``^^^^`` below the word nobody understood."""
     start = len(bad_line) - len(bad_line.lstrip("#!/ "))
@@ -66,18 +70,24 @@ def write_held(scene: Scene) -> Writing:
     held = scene.held
     mine = scene.find_event(notice.about)
     # The event has the mail's text as it came, the bad line included; the HeldFact what would be sent.
-    own = readable(notice.text or (mine.text if mine and notice.reason == "command" else held.text if held else ""))
+    whole = mine.text if mine and notice.reason == "command" else ""
+    own = readable(notice.text or whole or (held.text if held else ""))
     own = own or (readable(mine.text) if mine else "")
     theirs = scene.find_event(notice.other) if notice.other else None
     template = _TEMPLATES.get(notice.reason, "held-other.txt")
     colleague = scene.person(theirs.party) if theirs else None
-    orders = () if template in _WITHOUT_SEND else ("send", "discard")
+    asks = notice.reason in _QUESTIONS
+    empty = template == "held-other.txt" and held is not None and not held.text.strip()
+    sends = template not in _WITHOUT_SEND and (asks or not empty)
+    orders = ("send", "discard") if sends else ("discard",) if empty else ()
     links = scene.links(orders, notice.about)
     bad_line = readable(held.bad_line if held and held.bad_line else scene.fact("bad_line"))
     text = scene.render(
         template,
         text=own or words.say("no_text"),
         has_text=bool(own.strip()),
+        asks=asks,
+        empty=empty,
         their_text=_told(scene, theirs, colleague),
         colleague_first=scene.first(colleague or scene.owner),
         their_clock=words.moment(theirs.at, scene.now) if theirs else "",

@@ -28,6 +28,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("handle", "name", name=op.f("pk_agent_settings")),
     )
     op.create_table(
+        "blocks",
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("party", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("address", name=op.f("pk_blocks")),
+    )
+    op.create_table(
         "counters",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
@@ -205,6 +212,8 @@ def upgrade() -> None:
         sa.Column("priority", sa.Text(), nullable=False),
         sa.Column("tags", sa.Text(), nullable=False),
         sa.Column("watchers", sa.Text(), nullable=False),
+        sa.Column("muted", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["customer"], ["persons.party"], name=op.f("fk_tickets_customer")),
         sa.ForeignKeyConstraint(["owner"], ["persons.party"], name=op.f("fk_tickets_owner")),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_tickets")),
@@ -272,3 +281,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["ticket"], ["tickets.number"], name=op.f("fk_participants_ticket")),
         sa.PrimaryKeyConstraint("ticket", "party", name=op.f("pk_participants")),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            "CREATE TABLE search (ticket bigint NOT NULL, event bigint NOT NULL, vector tsvector NOT NULL,"
+            " CONSTRAINT pk_search PRIMARY KEY (ticket, event))"
+        )
+        op.execute("CREATE INDEX ix_search_vector ON search USING gin (vector)")
+    else:
+        op.execute(
+            "CREATE VIRTUAL TABLE search"
+            " USING fts5(words, author, recipient, subject, content='', tokenize='ascii')"
+        )

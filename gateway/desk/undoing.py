@@ -1,0 +1,178 @@
+"""``#undo``: the last command of this agent on this ticket, or an answer that still waits (mail.md 14).
+
+A mail that changed something leaves in its event what the columns were and became. Undoing puts back only what still is
+as the command left it: what a colleague or the customer did since is nobody's to undo.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from gateway.desk.case import Case
+from gateway.desk.deed import Deed, Problem, trouble
+from gateway.desk.deeds_merge import part, rejoin
+from gateway.desk.draft import Draft
+from gateway.desk.reminders import set_reminders
+from gateway.model import Command, EventFact, State, TicketChange, TicketFacts
+
+UNDO_FOR = timedelta(days=30)
+_COLUMNS = ("title", "inbox", "priority", "tags", "watchers", "muted", "state", "owner", "customer")
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """What ``#undo`` would take back."""
+
+    event: EventFact
+    was: Mapping[str, Any]
+    """Column -> [before, after]; besides "joined", "left", "choices", "blocks", "merge", "split"."""
+    relayed: tuple[int, ...] = ()
+    """The mails of an answer that are still waiting."""
+
+
+# ------------------------------------------------------------------ remembering
+
+
+def remember(draft: Draft) -> bool:
+    """Write into the first line of this plan what it changes, for ``#undo``; False when nothing."""
+    ticket, events = draft.case.ticket, draft.events
+    if ticket is None or not events:
+        return False
+    was: dict[str, Any] = {}
+    change = draft.changed
+    for name in _COLUMNS:
+        before, after = _value(ticket, name), getattr(change, name)
+        after = list(after) if isinstance(after, tuple) else after
+        if after is not None and after != before:
+            was[name] = [before, after]
+    if change.snoozed_until is not None:
+        was["snoozed_until"] = ticket.snoozed_until.isoformat() if ticket.snoozed_until else ""
+    present = {p.party for p in ticket.participants}
+    joined = [n for n in change.add_participants if n not in present]
+    left = [n for n in change.remove_participants if n in present]
+    was |= {"joined": joined} if joined else {}
+    was |= {"left": left} if left else {}
+    chosen = draft.case.facts.choices
+    choices = [[handle, name, chosen.get(handle, {}).get(name), value] for handle, name, value in draft.choices]
+    was |= {"choices": choices} if choices else {}
+    blocks = [a for a, blocked in draft.blocks if blocked and a not in draft.case.facts.blocks]
+    was |= {"blocks": blocks} if blocks else {}
+    split = next((e.data["into"] for e in events if e.kind == "split"), "")
+    was |= {"split": int(split)} if split else {}
+    line = next((e for e in events if e.from_mail), events[0])
+    if change.merged_into is None and (was or line.kind == "answer"):
+        draft.annotate(line.number, {"undo": json.dumps(was)})
+    # A merge is remembered on the other side, where its people go on.
+    return bool(was)
+
+
+def _value(ticket: TicketFacts, name: str) -> Any:
+    if name in ("owner", "customer"):
+        person = ticket.owner if name == "owner" else ticket.customer
+        return person.party if person else 0
+    value = getattr(ticket, name)
+    return list(value) if isinstance(value, tuple) else value
+
+
+# ------------------------------------------------------------------ finding
+
+
+def find_undo(case: Case) -> Undoing | str:
+    """What would be taken back, or the reason why nothing can be: a key of the ``held_`` words."""
+    ticket, person = case.ticket, case.agent_person
+    if ticket is None or person is None:
+        return "nothing-to-undo"
+    mine = [e for e in ticket.events if e.party == person.party and "undo" in e.data]
+    if case.match.ground == "action":
+        # The link below a confirmation means that command, however often it is pressed.
+        mine = [e for e in mine if e.number <= case.match.event][-1:]
+    undone = {e.answers for e in ticket.events if e.kind in ("undo", "withdraw")}
+    event = next((e for e in reversed(mine) if e.number not in undone), None)
+    if event is None or case.now - event.at > UNDO_FOR:
+        return "nothing-to-undo"
+    was: dict[str, Any] = json.loads(event.data["undo"])
+    relayed = tuple(e.number for e in ticket.events if e.kind == "relayed" and e.answers == event.number)
+    if event.kind == "answer" and not (relayed and set(relayed) <= case.facts.unsent):
+        return "undo-late"
+    undoing = Undoing(event, was, relayed)
+    effective = relayed or _columns_back(ticket, was) or set(was) - {*_COLUMNS, "snoozed_until"}
+    return undoing if effective else "undo-changed"
+
+
+def tickets_to_undo(case: Case) -> tuple[int, ...]:
+    """The other tickets that ``#undo`` would touch."""
+    found = find_undo(case)
+    if isinstance(found, str):
+        return ()
+    numbers = [int(was["number"]) for was in found.was.get("merge", ())]
+    return (*numbers, *([int(found.was["split"])] if "split" in found.was else []))
+
+
+def _columns_back(ticket: TicketFacts, was: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that still are as the command left them, with what they were."""
+    return {
+        name: was[name][0]
+        for name in _COLUMNS
+        if name in was and was[name][1] == _value(ticket, name) and not (name == "customer" and not was[name][0])
+    }
+
+
+def check_undo(case: Case, command: Command) -> Problem | None:
+    found = find_undo(case)
+    if isinstance(found, str):
+        return trouble(found, command)
+    missing = [n for n in tickets_to_undo(case) if n not in case.facts.tickets]
+    return trouble("ticket", command, value=str(missing[0])) if missing else None
+
+
+# ------------------------------------------------------------------ doing
+
+
+def undo(deed: Deed) -> str:
+    """Put back what is still as the command left it; stop the answer if it waits."""
+    found = find_undo(deed.case)
+    assert isinstance(found, Undoing)
+    draft, was = deed.draft, found.was
+    draft.add_event("withdraw" if found.relayed else "undo", party=deed.person.party, answers=found.event.number)
+    for number in found.relayed:
+        draft.withdraw(number)
+    back = _columns_back(deed.ticket, was)
+    _put_back(draft, back, was)
+    draft.change(TicketChange(add_participants=_parties(was, "left"), remove_participants=_parties(was, "joined")))
+    chosen = deed.case.facts.choices
+    for handle, name, before, after in was.get("choices", ()):
+        if handle == deed.person.agent and chosen.get(handle, {}).get(name, "") == after:
+            draft.choose(handle, name, before or "")
+    for address in was.get("blocks", ()):
+        draft.block(address, False)
+    if was.get("merge"):
+        part(deed, was["merge"])
+    if was.get("split"):
+        rejoin(deed, int(was["split"]))
+    draft.explain(f"event {found.event.number} of {deed.person.agent} undone")
+    return "undo-answer" if found.relayed else "undo"
+
+
+def _parties(was: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    return tuple(int(party) for party in was.get(name, ()))
+
+
+def _put_back(draft: Draft, back: Mapping[str, Any], was: Mapping[str, Any]) -> None:
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in back.items()}
+    state = State(values["state"]) if "state" in values else None
+    if state is not None:
+        values["state"] = state
+        draft.clear_timers("unclaimed", "unanswered", "snooze", "followup")
+    if state is State.SNOOZED:
+        until = datetime.fromisoformat(was["snoozed_until"]) if was.get("snoozed_until") else draft.case.now
+        values["snoozed_until"] = until
+        draft.set_timer("snooze", until)
+    draft.change(TicketChange(**values))
+    ticket = draft.case.ticket
+    if state in (State.NEW, State.OPEN) and ticket is not None:
+        owner = values.get("owner", ticket.owner.party if ticket.owner else 0)
+        set_reminders(draft, draft.case, owned=bool(owner))
