@@ -281,7 +281,7 @@ class Daemon:
         for task in late:
             task.cancel()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.intake.drain(), 10)
+            await asyncio.wait_for(asyncio.gather(self.intake.drain(), self.outbox.drain()), 10)
         await self.cage.close()
         await self.transport.close()
         await asyncio.to_thread(self.database.close)

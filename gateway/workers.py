@@ -17,7 +17,7 @@ from gateway import clockwork, deliver, maillog, pipeline
 from gateway.analysis.cage import Cage, Resolver
 from gateway.errors import TemporaryError
 from gateway.model import Delivery, InboundMail, Plan, Timer
-from gateway.outbound.transport import Transport
+from gateway.outbound.transport import Attempt, Transport
 from gateway.settings import Settings
 from gateway.store import deliveries, journal, timers
 from gateway.store.database import Database
@@ -146,25 +146,73 @@ class Intake:
 
 
 class Outbox:
-    """Deliveries -> attempts, a few at a time."""
+    """Deliveries -> attempts: as many at a time as there may be connections, each claimed when its turn comes.
+
+    A claimed mail may have been transmitted, and an automatic one is then never sent again: claimed in batches, a crash
+    silenced mails that had only stood in line. And a relay that stalled one mail kept back all the others.
+    """
 
     def __init__(self, database: Database, transport: Transport, settings: Callable[[], Settings], host: str) -> None:
         self._database, self._transport, self._settings, self._host = database, transport, settings, host
+        self._flying: set[asyncio.Task[None]] = set()
+        self._more = False  # the last claim was full, or there was no room for one
+        self._breaker = Breaker()
         self.worker = Worker("outbox", self._round)
 
     async def _round(self) -> bool:
-        limit = max(1, self._settings().send.max_connections) * 8
-        now = clock()
-        claimed = await self._database.write(lambda tx: deliveries.claim_due(tx, limit, self._host, now, LEASE))
-        if not claimed:
-            return False
-        await asyncio.gather(*(self._one(delivery) for delivery in claimed))
-        return True
+        room = max(1, self._settings().send.max_connections) - len(self._flying)
+        self._more = True
+        if room > 0:
+            now = clock()
+            claimed = await self._database.write(lambda tx: deliveries.claim_due(tx, room, self._host, now, LEASE))
+            for delivery in await self._without_surplus(claimed, now):
+                task = asyncio.create_task(self._one(delivery))
+                self._flying.add(task)
+                task.add_done_callback(self._landed)
+            self._more = len(claimed) == room
+            if self._more and not self._flying:
+                return True  # all were held: nothing will land
+        return False  # each landing comes here again; nothing is waited for, so the watchdog sees us come round
+
+    async def _without_surplus(self, claimed: list[Delivery], now: datetime) -> list[Delivery]:
+        """What may leave; automatic mail above the limit is held for a person, and the admins are told."""
+        settings = self._settings()
+        limit = settings.send.automatic_per_hour
+        surplus = [delivery for delivery in claimed if self._breaker.stops(delivery, limit, now)]
+        if not surplus:
+            return claimed
+        alarm: tuple[OutboundMail, ...] = ()
+        if self._breaker.alarm_due(settings.ticketgate.admin_quiet_period, now):
+            maillog.alerted("automatic mail is held, perhaps a loop", f"{limit} within an hour")
+            alarm = write_alarm(settings, now)
+
+        def hold(tx: Connection) -> None:
+            for delivery in surplus:
+                deliveries.hold_back(tx, delivery, REPLY)
+            deliveries.enqueue(tx, alarm, now)
+
+        await self._database.write(hold)
+        return [delivery for delivery in claimed if delivery not in surplus]
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        if self._more:
+            self.worker.wake()
+
+    async def drain(self) -> None:
+        """Wait for the attempts in hand."""
+        if self._flying:
+            await asyncio.wait(self._flying)
 
     async def _one(self, delivery: Delivery) -> None:
-        attempt = await self._transport.attempt(delivery.mail)
-        settings = self._settings()
-        outcome = await self._database.write(lambda tx: deliver.record(tx, delivery, attempt, settings, clock()))
+        try:
+            attempt = await self._transport.attempt(delivery.mail)
+            outcome = await self._record(delivery, attempt)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  its lease runs out and what may be sent again is
+            maillog.worker_error("outbox", error, ticket=delivery.mail.ticket)
+            return
         mail, reply = delivery.mail, attempt.reply
         if outcome.state == "sent":
             maillog.sent(mail, delivery.id, delivery.attempt, reply)
@@ -176,6 +224,20 @@ class Outbox:
             maillog.unknown(mail, delivery.id, delivery.attempt, reply)
         if outcome.warn:
             self.worker.wake()
+
+    async def _record(self, delivery: Delivery, attempt: Attempt) -> deliver.Outcome:
+        """Write down what came of it, patiently: a mail that left and is not known to have left would leave again."""
+        for pause in (0.5, 2.0, 8.0):
+            try:
+                return await self._write_down(delivery, attempt)
+            except TemporaryError as error:
+                maillog.worker_error("outbox", error, ticket=delivery.mail.ticket)
+                await asyncio.sleep(pause)
+        return await self._write_down(delivery, attempt)
+
+    async def _write_down(self, delivery: Delivery, attempt: Attempt) -> deliver.Outcome:
+        settings = self._settings()
+        return await self._database.write(lambda tx: deliver.record(tx, delivery, attempt, settings, clock()))
 
 
 class Reminders:
