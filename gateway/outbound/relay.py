@@ -23,7 +23,9 @@ _RUN = 5
 
 _QUOTED = re.compile(r"^\s{0,3}(?:[>|]\s?)+")
 _MAILTO = re.compile(r"mailto:[^\s<>\"]+\?subject=\S*", re.IGNORECASE)
-_DIVIDER = re.compile(r"^\s*-{2,}\s*(?:original message|ursprüngliche nachricht|message d'origine)\s*-{2,}\s*$", re.I)
+_DIVIDER = re.compile(
+    r"^\s*_{8,}\s*$|^\s*-{2,}\s*(?:original message|ursprüngliche nachricht|message d'origine)\s*-{2,}\s*$", re.I
+)
 _EARLIER = re.compile(r"^\s*--- [^\W\d]+ ---\s*$")
 _HEADER_LINE = re.compile(r"^\s*\*?(?:from|von|de|sent|gesendet|date|datum|to|an|cc|subject|betreff)\*?\s*:", re.I)
 _BEGINS = re.compile(r"^\W*(?:on|am|le|el|il|op|den|em|på|dnia|w dniu|\d{4}|\w{2,3}[.,])(?!\w)[^!?]{0,24}?\d", re.I)
@@ -108,15 +110,57 @@ def _cut_status(lines: list[str], number: int, inbox: Inbox | None, settings: Se
     the quotation nothing may stay but the customer's own words.
     """
     pattern = _status_line(number)
-    at = next((n for n, line in enumerate(lines) if pattern.match(line)), None)
+    plain = re.compile(rf"^#{number}\s") if number else pattern
+    at = next(
+        (
+            n
+            for n, line in enumerate(lines)
+            if pattern.match(line)
+            # Answers to commands have no dash; below a client's attribution it is our mail all the same.
+            or (plain.match(line) and _attribution_start(lines, n, inbox) < _trim(lines, n))
+        ),
+        None,
+    )
     if at is None:
-        return lines, False
+        return _cut_without_status(lines[: _header_block(lines, inbox)], inbox)
+    while at > 0 and _QUOTED.match(lines[at]) and _QUOTED.match(lines[at - 1]):
+        at -= 1  # the quotation begins above its status line: a list that names a ticket in a row
     below = lines[at + 1 :]
     inline = lines[at].lstrip().startswith((">", "|")) and any(
         line.strip() and not _QUOTED.match(line) and not _is_furniture(line, number, settings) for line in below
     )
     start = _attribution_start(lines, at, inbox)
     return ([*lines[:start], "", *below], True) if inline else (lines[:start], False)
+
+
+def _cut_without_status(lines: list[str], inbox: Inbox | None) -> tuple[list[str], bool]:
+    """Where a client's attribution names our inbox, the quotation below is our mail though no status line is in it."""
+    quote = next((n for n, line in enumerate(lines) if _QUOTED.match(line)), None)
+    if quote is None or inbox is None:
+        return lines, False
+    start = _attribution_start(lines, quote, inbox)
+    attribution = " ".join(lines[start:quote]).lower()
+    if inbox.name.lower() not in attribution and inbox.address.lower() not in attribution:
+        return lines, False
+    return [*lines[:start], "", *lines[quote:]], True
+
+
+def _header_block(lines: list[str], inbox: Inbox | None) -> int:
+    """Where Outlook's "From: … Sent: … Subject: …" that names our inbox begins; the number of lines without one.
+
+    Below it stands a mail of ours in full and unquoted, also one without status line (digest, list, search result).
+    """
+    if inbox is None:
+        return len(lines)
+    base = split_address(inbox.address)[0].lower()
+    for n in range(len(lines) - 2):
+        if sum(bool(_HEADER_LINE.match(line)) for line in lines[n : n + 4]) < 3 or not _HEADER_LINE.match(lines[n]):
+            continue
+        named = " ".join(lines[n : n + 5]).lower()
+        if inbox.address.lower() in named or f"{base}{inbox.plus_separator}" in named:
+            above = n > 0 and (_DIVIDER.match(lines[n - 1]) or not lines[n - 1].strip(" _-*"))
+            return _trim(lines, n - 1 if above else n)
+    return len(lines)
 
 
 def _attribution_start(lines: list[str], at: int, inbox: Inbox | None) -> int:

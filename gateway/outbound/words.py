@@ -102,6 +102,7 @@ class Words:
         own = folder / "templates"
         wanted = (own / language, own, default / language, own / "en", default / "en")
         self.folders = tuple(dict.fromkeys(wanted))
+        self._defaults = tuple(dict.fromkeys((default / language, default / "en")))
         self.language = language
         self.zone = find_zone(zone)
         self._words = _vocabulary(self.folders)
@@ -114,13 +115,19 @@ class Words:
         return phrase.format(**values)
 
     def render(self, template: str, values: Mapping[str, object]) -> str:
-        """A template's text without blank lines at its ends. Raises TemplateTrouble."""
-        try:
-            text = _environment(self.folders).get_template(template).render({"w": self, **values})
-        except TemplateNotFound as missing:
-            raise TemplateTrouble(f"template {missing.name} not found") from missing
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
-            raise TemplateTrouble(f"template {template}: {error}") from error
+        """A template's text without blank lines at its ends. Raises TemplateTrouble when the default fails too."""
+        text = None
+        # An operator's own template that cannot be rendered must not stop the desk's mail: the default's words go out.
+        for folders in (self.folders, self._defaults):
+            try:
+                text = _environment(folders).get_template(template).render({"w": self, **values})
+                break
+            except TemplateNotFound as missing:
+                trouble = f"template {missing.name} not found"
+            except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+                trouble = f"template {template}: {error}"
+        if text is None:
+            raise TemplateTrouble(trouble)
         lines = (line if line == "-- " else line.rstrip() for line in text.split("\n"))
         # What was left out by a condition leaves no gap; a sender's own double gaps go with it, in agents' mail only.
         return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"

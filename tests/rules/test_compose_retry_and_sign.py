@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import dkim
@@ -34,7 +35,7 @@ def test_attempts_come_later_and_later_and_end_after_two_days() -> None:
     ages = [age for age, _ in story_of_failures(Send())]
     assert [int(age.total_seconds() / 60) for age in ages[:7]] == [0, 1, 6, 21, 81, 321, 561]
     assert ages[-1] == timedelta(days=2)
-    assert all(later - earlier <= timedelta(hours=4) for earlier, later in zip(ages, ages[1:], strict=False))
+    assert all(later - earlier <= timedelta(hours=4) for earlier, later in itertools.pairwise(ages))
 
 
 def test_the_author_is_warned_once_at_the_first_attempt_after_four_hours() -> None:

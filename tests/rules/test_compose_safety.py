@@ -220,6 +220,15 @@ def test_a_quoted_notification_never_reaches_the_customer(client: str, name: str
         assert secret not in plain, plain
 
 
+@pytest.mark.parametrize("client", ["gmail", "thunderbird", "outlook", "outlook-plain"])
+def test_a_status_line_without_a_dash_cuts_below_an_attribution_and_nowhere_else(client: str) -> None:
+    facts = story.ticket(16)
+    below = CLIENTS[client]("Hello Jane,\n\ndone.", "#4827 is yours.\n\nThey are on the old list.")
+    assert relay_text(Body(new=below), "", facts, SETTINGS).text == "Hello Jane,\n\ndone."
+    own = "Hello Jane,\n\n#4827 is the number of your case.\n\nAlice"
+    assert relay_text(Body(new=own), "", facts, SETTINGS).text == own
+
+
 @given(
     pieces=st.lists(
         st.sampled_from([*FOREIGN, NOTE, "alice@example.com", "Bob@Example.com", "Hello", "\n", "> ", "all done", " "]),
@@ -250,6 +259,21 @@ def test_no_token_and_no_agents_address_is_in_any_answer(pieces: list[str]) -> N
         shown = "\n".join(texts(read(mail.content))).lower()
         for secret in (*FOREIGN, "alice@example.com", "bob@example.com"):
             assert secret.lower() not in shown
+
+
+def test_answers_between_the_quoted_lines_keep_the_customers_words_and_lose_ours() -> None:
+    new = (
+        "On Mon, 23 Nov 2026 at 09:58, Jane Doe via Example Support wrote:\n> #4827 new - nobody has it yet\n>\n"
+        "> Hi,\n>\n> invoice 2231 charges us for 12 licences, we only\n> have 10.\nThat is corrected.\n"
+        "> Could you correct it? It is due on Friday.\nYes.\n> -- \n> #4827  Example Support  Jane Doe\n"
+        "> They are on the old price list\n"
+    )
+    relayed = relay_text(Body(new=new, interleaved=True), "", story.ticket(16), SETTINGS)
+    assert relayed.held_reason == ""
+    assert relayed.text == (
+        "> invoice 2231 charges us for 12 licences, we only\n> have 10.\nThat is corrected.\n"
+        "> Could you correct it? It is due on Friday.\nYes."
+    )
 
 
 def test_references_of_a_customer_name_only_what_that_customer_has_seen() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from gateway.model import Attachment, HeldFact, Notice, OutboundMail, Person, Plan, State, TicketFacts
 from gateway.outbound.compose import compose_all
 from gateway.outbound.notices import BUILDERS
+from gateway.outbound.words import TemplateTrouble, Words, default_folder
 from gateway.settings import General, Settings
 from tests.support.golden import story
 from tests.support.golden.checker import check, read, texts
@@ -243,3 +247,47 @@ def test_a_customer_cannot_plant_a_one_tap_link_or_a_footer() -> None:
     _, html = texts(read(compose("x", in_language("en"), {"x": (facts, n("customer-reply", about=8))}).content))
     assert 'href="mailto:evil' not in html
     assert html.index("#4827 closed") < html.index("<hr")
+
+
+def _phrases(language: str) -> dict[str, str]:
+    path = default_folder() / language / "words.toml"
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("language", [path.name for path in default_folder().iterdir() if path.name != "en"])
+def test_a_language_is_complete_and_takes_the_same_values(language: str) -> None:
+    english, other = _phrases("en"), _phrases(language)
+    assert set(english) == set(other)
+    for key, phrase in english.items():
+        assert (type(other[key]) is type(phrase) and len(str(other[key])) > 0) or phrase == ""
+        assert set(re.findall(r"\{\w+\}", str(other[key]))) <= set(re.findall(r"\{\w+\}", str(phrase))), key
+    files = {p.name for p in (default_folder() / "en").iterdir()}
+    assert files == {p.name for p in (default_folder() / language).iterdir()}
+
+
+def test_an_operators_template_wins_over_the_default(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "note.txt").write_text("#{{ number }} NOTE - ours\n\n{{ text }}\n")
+    settings = replace(in_language("en"), folder=tmp_path)
+    plain = texts(read(compose("note", settings).content))[0]
+    assert plain.startswith("#4827 NOTE - ours")
+
+
+PRYING = ["{{ missing }}", "{% if %}", "{{ ''.__class__.__mro__ }}", "{{ fact.__globals__ }}", "{{ 1 / 'x' }}"]
+
+
+@pytest.mark.parametrize("template", PRYING)
+def test_a_broken_or_prying_template_runs_nothing_and_stops_no_mail(tmp_path: Path, template: str) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "note.txt").write_text(template)
+    (tmp_path / "templates" / "ack.txt").write_text(template)
+    settings = replace(in_language("en"), folder=tmp_path)
+    assert compose("note", settings).content == compose("note", in_language("en")).content
+    ack = {"x": (story.ticket(3, owner=None), n("ack", to=JANE, event=2, about=1))}
+    assert b"we have your message" in compose("x", settings, ack).content
+
+
+def test_a_missing_template_is_an_operators_trouble() -> None:
+    words = Words(Path("/nonexistent"), "en", "UTC")
+    with pytest.raises(TemplateTrouble):
+        words.render("no-such-text.txt", {})

@@ -13,7 +13,7 @@ from gateway.outbound.letter import is_message_id
 from gateway.outbound.markup import page
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.sanitise import clean_html
-from gateway.outbound.words import quote_lines
+from gateway.outbound.words import TemplateTrouble, quote_lines
 from gateway.reference import strip_tokens
 
 
@@ -37,16 +37,17 @@ def write_ack(scene: Scene) -> Writing:
     ack = scene.inbox.ack
     path = ack.outside_hours_template if scene.flag("outside") and ack.outside_hours_template else ack.template
     zone = scene.settings.ticketgate.timezone
-    text = scene.words.render(
-        _template_name(path),
-        {
-            "inbox": scene.inbox.name,
-            "hours": scene.words.weekdays_in(scene.inbox.hours.weekdays),
-            "city": zone.rpartition("/")[2].replace("_", " "),
-            "outside": scene.flag("outside"),
-            "reference": _reference(scene),
-        },
-    )
+    values = {
+        "inbox": scene.inbox.name,
+        "hours": scene.words.weekdays_in(scene.inbox.hours.weekdays),
+        "city": zone.rpartition("/")[2].replace("_", " "),
+        "outside": scene.flag("outside"),
+        "reference": _reference(scene),
+    }
+    try:
+        text = scene.words.render(_template_name(path), values)
+    except TemplateTrouble:
+        text = scene.words.render("ack.txt", values)
     answered = scene.notice.in_reply_to or thread.received_id(scene.ticket, scene.notice.about)
     answered = answered if is_message_id(answered) else ""
     return Writing(
