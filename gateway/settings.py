@@ -314,6 +314,8 @@ class Send:
     max_per_minute: int = 0
     """0: unlimited."""
     max_connections: int = 2
+    automatic_per_hour: int = 2000
+    """Automatic mails of all inboxes together; above, they are held and the admin is told. 0: unlimited."""
     retry: tuple[Duration, ...] = (_minutes(1), _minutes(5), _minutes(15), _minutes(60), _minutes(240))
     """Delays between attempts; the last repeats."""
     warn_after: Duration = _minutes(240)

@@ -13,10 +13,13 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from gateway import clockwork, deliver, maillog, pipeline
 from gateway.analysis.cage import Cage, Resolver
 from gateway.errors import TemporaryError
-from gateway.model import Delivery, InboundMail, Plan, Timer
+from gateway.model import Delivery, InboundMail, OutboundMail, Plan, Timer
+from gateway.outbound.breaker import REPLY, Breaker, write_alarm
 from gateway.outbound.transport import Attempt, Transport
 from gateway.settings import Settings
 from gateway.store import deliveries, journal, timers
