@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gateway.analysis.sign_off_words import ADVERTS, CLOSING, DISCLAIMER, MY_PLACE, NO_NAMES, PLACE
+from gateway.analysis.sign_off_words import ADVERTS, CLOSING, DISCLAIMER, FOREIGN, MY_PLACE, NO_NAMES, PLACE
 from gateway.model import Mailbox
 
 _MAX_TAIL = 14  # lines looked at from the end for closings, names, contact data
 _MAX_MARKED = 40  # lines a signature below "-- " may have
 _MAX_BARE_MARK = 20  # the same below "--", which also is a comment in SQL
+_MAX_FOOTERS = 4  # a list's, a sponsor's, a free mailer's, and then the author's signature
 
 _TAIL_OF_CLOSING = re.compile(r"[\s,.!;:)~–—-]*$")
 _INLINE_NAME = re.compile(r"[,.!–—-]+\s+(?:[^\W\d_][\w'’.-]{0,20}\s?){1,3}\.?\s*$")
@@ -26,6 +27,7 @@ _PHONE = re.compile(
 _CONTACT = re.compile(
     r"@[\w-]+\.\w|https?://|www\.|^(?:tel|fax|mobil|mobile|cell|phone|skype|t|f|m|e|w|p|o|d)\b\s?[.:]", re.IGNORECASE
 )
+_LIST_PAGE = re.compile(r"<?https?://\S{1,150}/(?:listinfo|groups?|lists)/[\w.+-]{1,80}/?>?", re.IGNORECASE)
 _SENTENCE = re.compile(r"[.!?:;,…]$|\.\s+[^\W\d_]")
 
 
@@ -34,10 +36,7 @@ def find_sign_off(lines: Sequence[str], author: Mailbox | None, whole: bool) -> 
 
     ``whole``: the stretch is all the new text there is, so something of it must stay.
     """
-    end = _trim(lines, len(lines))
-    marked = _find_mark(lines, end)
-    if marked < end and (marked == 0 or any(line.strip() for line in lines[:marked]) or not whole):
-        end = marked
+    end = _drop_marked(lines, _trim(lines, len(lines)), whole)
     end = _drop_footers(lines, _trim(lines, end))
     closing = _find_closing(lines, end, author)
     if closing < end and (any(line.strip() for line in lines[:closing]) or not whole):
@@ -49,6 +48,28 @@ def find_sign_off(lines: Sequence[str], author: Mailbox | None, whole: bool) -> 
 def _trim(lines: Sequence[str], end: int) -> int:
     while end > 0 and not lines[end - 1].strip():
         end -= 1
+    return end
+
+
+def _drop_marked(lines: Sequence[str], end: int, whole: bool) -> int:
+    """Without the author's signature below a mark, and without what lists and free mailers put below that."""
+    for _ in range(_MAX_FOOTERS):
+        end = _drop_list_address(lines, _trim(lines, end))
+        marked = _find_mark(lines, end)
+        if marked == end or (marked and whole and not any(line.strip() for line in lines[:marked])):
+            return end
+        foreign = any(FOREIGN.search(line[:200]) for line in lines[marked:end])
+        end = marked
+        if not foreign:
+            return end
+    return end
+
+
+def _drop_list_address(lines: Sequence[str], end: int) -> int:
+    """Some lists add nothing but the address of their page, as a paragraph of its own."""
+    above = _trim(lines, end - 1) if end > 1 and not lines[end - 2].strip() else 0
+    if above and _LIST_PAGE.fullmatch(lines[end - 1].strip()) and not lines[above - 1].rstrip().endswith((":", "：")):
+        return above
     return end
 
 

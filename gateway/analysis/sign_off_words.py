@@ -84,6 +84,14 @@ DISCLAIMER = tuple(
 )
 """Three different ones in the last paragraph make a disclaimer."""
 
+FOREIGN = re.compile(
+    r"/listinfo\b|unsubscri|mailing.?list|list (?:maintainer|archives?|info)|(?:google|yahoo|freelists)\.?(?:com)?/?groups?"
+    r"|groups\.google|posting guidelines|is sponsored by|do you yahoo|get your (?:own |free |private,? ){1,3}e-?mail"
+    r"|(?:désabonner|désinscri|abbestell|abmelden von der|austragen|afmelden|odhlás|отписаться)",
+    re.IGNORECASE,
+)
+"""Somebody else's lines at the end of a mail: a list, a sponsor, a free mailer. The author's stand above them."""
+
 NO_NAMES = frozenset(
     """
     yes no ok okay done thanks thank please hello hi hey dear monday tuesday wednesday thursday friday saturday

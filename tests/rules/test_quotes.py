@@ -397,6 +397,27 @@ def test_the_authors_own_name_ends_the_text_even_in_lower_case() -> None:
     assert body.signature == "mara"
 
 
+def test_above_what_a_list_and_a_free_mailer_add_the_authors_signature_is_found_too() -> None:
+    signature = (
+        "-- \nMara Lind, Lind Cranes\n\n__________________________\nGet your free e-mail at http://post.test\n\n"
+        "-- \nHarbour mailing list\nhttp://lists.harbour.test/mailman/listinfo/harbour"
+    )
+    body = split(f"The crane is stuck again.\n\n{signature}\n")
+    assert body.new == "The crane is stuck again."
+    assert body.signature == signature
+
+
+def test_below_the_authors_own_mark_nothing_further_up_is_signature() -> None:
+    text = "The notes are:\n\n-- \none\ntwo\n\nPlease check."
+    assert split(f"{text}\n\n-- \nMara Lind\nLind Cranes").new == text
+
+
+def test_the_page_of_a_list_alone_is_its_footer_but_not_when_it_is_announced() -> None:
+    page = "https://lists.harbour.test/mailman/listinfo/harbour"
+    assert split(f"It works now.\n\n{page}\n").new == "It works now."
+    assert split(f"You subscribe here:\n\n{page}\n").new == f"You subscribe here:\n\n{page}"
+
+
 def test_names_after_a_colon_are_a_list_and_no_sign_off() -> None:
     text = "Please invite:\n\nOle Dahl\nBo Berg"
     assert split(text).new == text
