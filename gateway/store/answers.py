@@ -199,11 +199,27 @@ def _log(tx: Connection, asked: Log) -> EventLog:
     )
     created = {row.number: row.created_at for row in tx.execute(opened)}
     lines: list[LogLine] = []
-    columns = (events.c.ticket, events.c.number, events.c.kind, events.c.at, events.c.party, events.c.public)
+    columns = (
+        events.c.ticket,
+        events.c.number,
+        events.c.kind,
+        events.c.at,
+        events.c.party,
+        events.c.public,
+        events.c.answers,
+    )
     for some in _chunks(sorted(created)):
         statement = sa.select(*columns).where(events.c.ticket.in_(some)).order_by(events.c.ticket, events.c.number)
         lines += [
-            LogLine(ticket=r.ticket, number=r.number, kind=r.kind, at=r.at, party=r.party, public=r.public)
+            LogLine(
+                ticket=r.ticket,
+                number=r.number,
+                kind=r.kind,
+                at=r.at,
+                party=r.party,
+                public=r.public,
+                answers=r.answers,
+            )
             for r in tx.execute(statement)
         ]
     unsolved = _listing(tx, Listing(asked.inboxes, UNSOLVED, limit=10_000))

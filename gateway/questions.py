@@ -1,0 +1,140 @@
+"""What a mail's commands ask the store beyond the facts, and what it answers: values only.
+
+The desk asks (desk/asking.py says which questions the orders raise), the store answers (store/answers.py), the pipeline
+carries both, so that rules stay pure and the store knows no verbs. A question is its own key: equal questions have one
+answer. All of them are about the inboxes named in them and nothing else; who may see which is the desk's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gateway.model import Person, State
+
+UNSOLVED = (State.NEW, State.OPEN, State.WAITING, State.SNOOZED)
+"""States of tickets somebody still has to do with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketLine:
+    """One ticket as lists show it."""
+
+    number: int
+    inbox: str
+    subject: str  # the title where one was given
+    state: State
+    created_at: datetime
+    changed_at: datetime
+    owner: Person | None = None
+    customer: Person | None = None
+    snoozed_until: datetime | None = None
+    waits_since: datetime | None = None  # oldest mail of a customer that nobody answered; None: nothing waits
+    snippet: str = ""  # what was found, in its surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Tickets in these states, newest first; ``owner``: a party, 0 nobody's, None anybody's. -> tuple[TicketLine]"""
+
+    inboxes: tuple[str, ...]
+    states: tuple[State, ...] = UNSOLVED
+    owner: int | None = None
+    limit: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word of a search. ``field``: "", from, to, subject (words), tag, owner (party, 0 nobody), is, has, after,
+    before (ISO time)."""
+
+    field: str
+    value: str
+    exact: bool = False  # whole words in this order; else the last one may go on
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Tickets with all of these, newest first. -> tuple[TicketLine], at most ``limit`` + 1: then there are more"""
+
+    inboxes: tuple[str, ...]
+    terms: tuple[Term, ...]
+    limit: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Originals:
+    """The mails of a ticket as they came, oldest first; those of ``events`` when some are named. -> tuple[Original]"""
+
+    ticket: int
+    events: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """One mail as it came."""
+
+    event: int
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Mail of these inboxes that waits for a lead, newest first. -> tuple[StoppedMail]"""
+
+    inboxes: tuple[str, ...]
+    since: datetime | None = None
+    limit: int = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoppedMail:
+    """One held or quarantined mail."""
+
+    row: int  # its number in the journal
+    author: str
+    reason: str
+    at: datetime
+    ticket: int = 0
+    quarantine: bool = False  # loops, floods, blocked senders; else it waits beside a ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What happened in these inboxes in [since, until), for figures. -> EventLog"""
+
+    inboxes: tuple[str, ...]
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One event without its text."""
+
+    ticket: int
+    number: int
+    kind: str
+    at: datetime
+    party: int = 0
+    public: bool = False
+    answers: int = 0  # the event it answers, takes back or is about
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLog:
+    """``lines``: all events, of all time, of every ticket that something happened to in the period, oldest first.
+
+    ``tickets``: when each of those was opened. ``unsolved``: what is open at the time of asking.
+    """
+
+    lines: tuple[LogLine, ...] = ()
+    tickets: Mapping[int, datetime] = field(default_factory=dict)
+    unsolved: tuple[TicketLine, ...] = ()
+
+
+Question = Listing | Search | Originals | Stopped | Log
+Answer = tuple[TicketLine, ...] | tuple[Original, ...] | tuple[StoppedMail, ...] | EventLog
+Answers = Mapping[Question, Answer]
