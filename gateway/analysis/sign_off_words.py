@@ -85,7 +85,8 @@ DISCLAIMER = tuple(
 """Three different ones in the last paragraph make a disclaimer."""
 
 FOREIGN = re.compile(
-    r"/listinfo\b|unsubscri|mailing.?list|list (?:maintainer|archives?|info)|(?:google|yahoo|freelists)\.?(?:com)?/?groups?"
+    r"/listinfo\b|unsubscri|mailing.?list|list (?:maintainer|archives?|info)"
+    r"|(?:google|yahoo|freelists)\.?(?:com)?/?groups?
     r"|groups\.google|posting guidelines|is sponsored by|do you yahoo|get your (?:own |free |private,? ){1,3}e-?mail"
     r"|(?:désabonner|désinscri|abbestell|abmelden von der|austragen|afmelden|odhlás|отписаться)",
     re.IGNORECASE,
