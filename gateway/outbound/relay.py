@@ -115,9 +115,12 @@ def _cut_status(lines: list[str], number: int, inbox: Inbox | None, settings: Se
         (
             n
             for n, line in enumerate(lines)
-            if pattern.match(line)
-            # Answers to commands have no dash; below a client's attribution it is our mail all the same.
-            or (plain.match(line) and _attribution_start(lines, n, inbox) < _trim(lines, n))
+            if "#" in line
+            and (
+                pattern.match(line)
+                # Answers to commands have no dash; below a client's attribution it is our mail all the same.
+                or (plain.match(line) and _attribution_start(lines, n, inbox) < _trim(lines, n))
+            )
         ),
         None,
     )
@@ -260,6 +263,8 @@ def _paragraphs(lines: list[str]) -> list[str]:
 
 def _is_furniture(line: str, number: int, settings: Settings) -> bool:
     """Whether a line is unmistakably part of our own mail to agents."""
+    if not any(mark in line for mark in ("#", "@", "---")):
+        return False  # nearly every line
     if _status_line(number).match(line) or _EARLIER.match(line):
         return True
     lowered = line.lower()

@@ -8,6 +8,7 @@ spoil a text, it cannot run anything.
 from __future__ import annotations
 
 import re
+import sys
 import sysconfig
 import textwrap
 import tomllib
@@ -37,7 +38,11 @@ def default_folder() -> Path:
     checkout = Path(__file__).resolve().parents[2] / "config" / "templates"
     if checkout.is_dir():
         return checkout
-    return Path(sysconfig.get_path("data")) / "share" / "ticketgate" / "templates"
+    # Debian's interpreter names /usr/local as its data path although packages live in /usr.
+    places = [
+        Path(prefix) / "share" / "ticketgate" / "templates" for prefix in (sysconfig.get_path("data"), sys.prefix)
+    ]
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 def quote_lines(text: str) -> str:
