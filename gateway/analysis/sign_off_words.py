@@ -86,7 +86,7 @@ DISCLAIMER = tuple(
 
 FOREIGN = re.compile(
     r"/listinfo\b|unsubscri|mailing.?list|list (?:maintainer|archives?|info)"
-    r"|(?:google|yahoo|freelists)\.?(?:com)?/?groups?
+    r"|(?:google|yahoo|freelists)\.?(?:com)?/?groups?"
     r"|groups\.google|posting guidelines|is sponsored by|do you yahoo|get your (?:own |free |private,? ){1,3}e-?mail"
     r"|(?:désabonner|désinscri|abbestell|abmelden von der|austragen|afmelden|odhlás|отписаться)",
     re.IGNORECASE,
