@@ -157,7 +157,9 @@ def _header_block(lines: list[str], inbox: Inbox | None) -> int:
         return len(lines)
     base = split_address(inbox.address)[0].lower()
     for n in range(len(lines) - 2):
-        if sum(bool(_HEADER_LINE.match(line)) for line in lines[n : n + 4]) < 3 or not _HEADER_LINE.match(lines[n]):
+        if ":" not in lines[n] or not _HEADER_LINE.match(lines[n]):
+            continue
+        if sum(bool(_HEADER_LINE.match(line)) for line in lines[n : n + 4]) < 3:
             continue
         named = " ".join(lines[n : n + 5]).lower()
         if inbox.address.lower() in named or f"{base}{inbox.plus_separator}" in named:
@@ -214,15 +216,15 @@ class _Known:
     """Texts already in the conversation, as runs of words and as a whole."""
 
     runs: frozenset[tuple[str, ...]]
+    short: frozenset[tuple[str, ...]]  # of three words
     flat: str
 
 
 def _known(texts: Iterable[str]) -> _Known:
     listed = [_words(text) for text in texts]
-    runs: set[tuple[str, ...]] = set()
-    for words in listed:
-        runs |= _runs(words)
-    return _Known(frozenset(runs), " \n ".join(" ".join(words) for words in listed))
+    runs = {run for words in listed for run in _runs(words)}
+    short = {run for words in listed for run in _runs(words, 3)}
+    return _Known(frozenset(runs), frozenset(short), " \n ".join(" ".join(words) for words in listed))
 
 
 def _known_texts(ticket: TicketFacts | None) -> tuple[_Known, _Known]:
@@ -250,7 +252,7 @@ def _may_stay(line: str, theirs: _Known, internal: _Known, settings: Settings, *
     if flat in theirs.flat:
         return len(words) > 1 or not strict
     # Clients wrap again when they quote, so a line is compared by its words; a short piece of a note counts too.
-    if flat in internal.flat or _shares_run(quoted, internal) or any(_runs(words, 3) & _runs(internal.flat.split(), 3)):
+    if flat in internal.flat or not internal.short.isdisjoint(_runs(words, 3)):
         return False
     return not strict and not _is_furniture(quoted, 0, settings)
 
