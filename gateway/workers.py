@@ -29,6 +29,10 @@ LEASE = timedelta(minutes=5)
 """How long a claimed row is ours; a crash gives it back when this has passed (at once on SQLite: one daemon)."""
 IN_FLIGHT = 96
 """Mails between claim and commit: enough to keep the children busy and the commits large."""
+IN_FLIGHT_OCTETS = 64 * 1024 * 1024
+"""With this many octets of them in memory no more are claimed; one claim may go over it by its own mails."""
+CLAIM = 16
+"""Mails in one claim, whose sizes are known only afterwards."""
 FAILURES = 3
 """Failures of our own code on one mail before it is held and reported (security.md 14.4)."""
 _PAUSE = timedelta(seconds=20)
@@ -88,29 +92,34 @@ class Intake:
             settings,
             host,
         )
-        self._flying: set[asyncio.Task[None]] = set()
+        self._flying: dict[asyncio.Task[None], int] = {}  # octets
+        self._more = False  # the last claim was full: there may be mail that nobody rings for
         self.worker = Worker("intake", self._round)
         self.after: Callable[[Plan], None] = lambda plan: None
         """Called after each commit: wakes the outbox."""
 
     async def _round(self) -> bool:
-        room = IN_FLIGHT - len(self._flying)
-        mails: list[InboundMail] = []
-        if room >= IN_FLIGHT // 3:
-            now = clock()
-            mails = await self._database.write(lambda tx: journal.claim(tx, room, self._host, now, LEASE))
+        """One claim, when there is room. A slow mail keeps nobody waiting: bells and landings come here again."""
+        if not self._has_room():
+            self._more = True
+            return False
+        now = clock()
+        mails = await self._database.write(lambda tx: journal.claim(tx, CLAIM, self._host, now, LEASE))
         for mail in mails:
             task = asyncio.create_task(self._one(mail))
-            self._flying.add(task)
+            self._flying[task] = len(mail.raw)
             task.add_done_callback(self._landed)
-        if not mails and not self._flying:
-            return False
-        if self._flying and (len(self._flying) > IN_FLIGHT * 2 // 3 or not mails):
-            await asyncio.wait(self._flying, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-        return True
+        self._more = len(mails) == CLAIM
+        return self._more
+
+    def _has_room(self) -> bool:
+        # By thirds, or each mail that lands would have a claim of its own.
+        return len(self._flying) <= IN_FLIGHT * 2 // 3 and sum(self._flying.values()) < IN_FLIGHT_OCTETS
 
     def _landed(self, task: asyncio.Task[None]) -> None:
-        self._flying.discard(task)
+        del self._flying[task]
+        if self._more and self._has_room():
+            self.worker.wake()
 
     async def drain(self) -> None:
         """Wait for the mails in hand."""
