@@ -33,6 +33,7 @@ from gateway.ingest.intake import Rules as ListenerRules
 from gateway.ingest.intake import lmtp_rules, smtp_rules
 from gateway.ingest.listen import Listener, open_sockets
 from gateway.model import Plan
+from gateway.outbound.sign import Signer
 from gateway.outbound.transport import Transport
 from gateway.receive import Receiver
 from gateway.resolver import Resolver
@@ -86,7 +87,7 @@ class Daemon:
             self._tasks.append(asyncio.create_task(self._prepare_later(), name="database"))
         self.cage = Cage(settings.cage, self._rules())
         await self.cage.start()
-        self.transport = Transport(settings.send, _password(settings))
+        self.transport = Transport(settings.send, _password(settings), signer=_signer(settings))
         self.receiver = Receiver(self.database, max_size=_largest(settings), wake=self._received)
         self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, self._host)
         self.outbox = Outbox(self.database, self.transport, lambda: self.settings, self._host)
@@ -292,6 +293,11 @@ class Daemon:
 
 def _password(settings: Settings) -> str:
     return read_secret(settings.send.secret) if settings.send.auth != "none" else ""
+
+
+def _signer(settings: Settings) -> Signer | None:
+    dkim = settings.send.dkim
+    return Signer(dkim.domain, dkim.selector, read_secret(dkim.key_secret)) if dkim.enabled else None
 
 
 def _largest(settings: Settings) -> int:
