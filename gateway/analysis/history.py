@@ -143,9 +143,10 @@ def _follow(lines: Lines, history: History, rule: str, start: int, end: int, ans
         # Quote marks below say themselves how far the history goes. Below an unmarked header they say nothing: the
         # quoted mail may have been an interleaved answer itself.
         _quote_run(lines, below)
-    elif at_top and (rule == "attribution" or answers):
+    elif at_top and (rule == "attribution" or answers or (header_end < 0 and _is_original(lines, start))):
         # All of the mail would be history. Somebody who answers below a quote without marks writes this too; a header
-        # at the top of a mail that does not answer is a forward, and all of it is the original.
+        # at the top of a mail that does not answer is a forward, and all of it is the original. A separator alone
+        # says not even whose words follow: better shown than hidden.
         end = max(end, header_end)
     else:
         closed = _end_mark(lines, end) if lines.bare[start].lstrip().startswith("-") else -1
@@ -157,6 +158,10 @@ def _follow(lines: Lines, history: History, rule: str, start: int, end: int, ans
     if history.rule == "none":
         history.rule = rule
     return end
+
+
+def _is_original(lines: Lines, at: int) -> bool:
+    return read_separator(lines.bare[at].strip()) == "original"
 
 
 def _header_end(lines: Lines, start: int, below: int) -> int:

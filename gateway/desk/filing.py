@@ -192,10 +192,15 @@ def _participant(case: Case) -> Person | None:
 
 
 def _shown_text(case: Case) -> str:
-    """The author's new text with the signature; the whole text when nothing new was found (never an empty ticket)."""
-    body = case.findings.body
-    parts = [part.strip("\n") for part in (body.new, body.signature) if part.strip()]
-    return "\n\n".join(parts) or case.findings.message.text
+    """The author's new text with the signature, and what a forward forwards: its note alone says nothing.
+
+    The whole text when nothing new was found: an agent never sees an empty mail.
+    """
+    body, forwarded = case.findings.body, case.findings.forwarded
+    if not body.new.strip():
+        return case.findings.message.text
+    passed_on = body.quoted if forwarded is not None and not forwarded.attached else ""
+    return "\n\n".join(part.strip("\n") for part in (body.new, body.signature, passed_on) if part.strip())
 
 
 def _address(case: Case) -> str:

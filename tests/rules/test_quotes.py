@@ -397,6 +397,11 @@ def test_the_authors_own_name_ends_the_text_even_in_lower_case() -> None:
     assert body.signature == "mara"
 
 
+def test_a_separator_with_neither_words_above_nor_a_header_below_hides_nothing() -> None:
+    body = split("-----Original Message-----\nThe crane is stuck again.\nPlease send somebody.\n")
+    assert body.new == "The crane is stuck again.\nPlease send somebody."
+
+
 def test_above_what_a_list_and_a_free_mailer_add_the_authors_signature_is_found_too() -> None:
     signature = (
         "-- \nMara Lind, Lind Cranes\n\n__________________________\nGet your free e-mail at http://post.test\n\n"

@@ -1,0 +1,51 @@
+"""What an agent is shown of a mail: never less than it says, never nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.store.database import Database
+from tests.support.spine import Road, make_mail, text_of
+
+MARA, ALICE = "mara@lind.test", "alice@corp.test"
+FORWARD = (
+    "---------- Forwarded message ---------\nFrom: Ole Dahl <ole@dahl.test>\nDate: Mon, Nov 23, 2026 at 9:01 AM\n"
+    "Subject: Crane\nTo: <mara@lind.test>\n\nThe crane is stuck since Monday.\n"
+)
+
+
+@pytest.fixture
+def road(database: Database) -> Road:
+    return Road(database)
+
+
+def offered(road: Road, text: str, subject: str = "Crane 4") -> str:
+    """What the offer to an agent says about a customer's mail."""
+    road.arrive(make_mail(MARA, text, subject=subject))
+    (offer,) = [mail for mail in road.outbox() if mail.recipient == ALICE]
+    return text_of(offer)
+
+
+def test_a_customers_forward_is_shown_with_what_it_forwards(road: Road) -> None:
+    shown = offered(road, f"Please see below.\n\n{FORWARD}", "Fwd: Crane 4")
+    assert "Please see below." in shown
+    assert "ole@dahl.test" in shown
+    assert "The crane is stuck since Monday." in shown
+
+
+@pytest.mark.parametrize("above", ["", "-- \nMara Lind\nLind Cranes\n\n"])
+def test_a_forward_without_a_word_above_is_shown_whole(road: Road, above: str) -> None:
+    shown = offered(road, above + FORWARD, "Fwd: Crane 4")
+    assert "The crane is stuck since Monday." in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----Original Message-----\nThe crane is stuck.\n",
+        "On Mon, 23 Nov 2026 at 10:00, Ole Dahl <ole@dahl.test> wrote:\n> The crane is stuck.\n",
+        "> The crane is stuck.\n",
+    ],
+)
+def test_a_mail_that_is_nothing_but_a_quote_is_shown_as_it_is(road: Road, text: str) -> None:
+    assert "The crane is stuck." in offered(road, text)
