@@ -1,0 +1,152 @@
+"""Whatever agents and customers write, in whatever mail program: what never reaches a customer, and what never matters.
+
+Conversations are generated (tests/support/conversation.py) and played through the real pipeline.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import random
+import re
+from collections import defaultdict
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from gateway import pipeline
+from gateway.errors import TicketgateError
+from gateway.model import OutboundMail, Plan, Proof
+from gateway.store import journal
+from tests.support.conversation import AGENTS, STEPS, Play, Step, fresh_road
+from tests.support.spine import SETTINGS, Road, make_mail
+
+EXAMPLES = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+_TOKEN = re.compile(r"[anhdtb][a-z2-7]-[0-9]+-[0-9]+-[0-9]+-[a-z2-7]{16}", re.IGNORECASE)
+_ID = re.compile(r"<[0-9]+\.[0-9]+\.[0-9]+\.[a-z2-7]{17}@tickets\.desk\.test>", re.IGNORECASE)
+_ACTION = re.compile(r"\b[0-9]+(?:\.[0-9]+)?(?: |%20)[a-z2-7]{17}\b", re.IGNORECASE)
+_FURNITURE = ("Just press Send", "mailto:", "X-Ticket", "above this line", "NOT PROVEN")
+
+
+def everything_in(mail: OutboundMail) -> str:
+    """All header values and all texts of a mail, decoded."""
+    parsed = email.message_from_bytes(mail.content, policy=email.policy.default)
+    pieces = [f"{name}: {value}" for name, value in parsed.items()]
+    pieces += [str(part.get_content()) for part in parsed.walk() if part.get_content_maintype() == "text"]
+    return "\n".join([mail.reverse_path, *pieces])
+
+
+def check_customer_mail(mail: OutboundMail, play: Play) -> None:
+    shown = everything_in(mail)
+    for token in _TOKEN.findall(shown):
+        read = SETTINGS.keys.read_tag(token)
+        assert read is not None, token
+        assert read.kind in "tb", f"an agent's token: {token}\n{shown}"
+        assert read.party == mail.party, f"somebody else's token: {token}\n{shown}"
+    for message_id in _ID.findall(shown):
+        own = SETTINGS.keys.read_message_id(message_id, SETTINGS.id_domain)
+        assert own is not None
+        assert own.party in (0, mail.party), f"an id issued to somebody else: {message_id}\n{shown}"
+    assert not _ACTION.search(shown), shown
+    for secret in play.secrets:
+        assert secret not in shown, f"a note: {secret}\n{shown}"
+    for address in AGENTS:
+        assert address not in shown, f"an agent's own address: {address}\n{shown}"
+    for words in _FURNITURE:
+        assert words not in shown, f"furniture: {words}\n{shown}"
+
+
+def all_styles(deed: str) -> list[Step]:
+    attribution = "On Mon, 23 Nov 2026 at 10:00, Desk wrote:"
+    return [Step(deed, 0, n, style, attribution, "thanks") for n, style in enumerate(("gmail", "outlook", "html"))]
+
+
+@EXAMPLES
+@example(steps=all_styles("note") + all_styles("answer"))
+@example(steps=[*all_styles("answer"), *all_styles("reply"), *all_styles("tail"), *all_styles("assign")])
+@given(steps=STEPS)
+def test_no_token_note_agents_address_or_furniture_reaches_a_customer(steps: list[Step], migrated_sqlite: Path) -> None:
+    with fresh_road(migrated_sqlite) as road:
+        play = Play(road).run(steps)
+        to_customers = [mail for mail in play.sent if mail.recipient not in AGENTS]
+        assert all(mail.public for mail in to_customers)
+        for mail in to_customers:
+            check_customer_mail(mail, play)
+
+
+class Twice(Road):
+    """Decides every mail twice, as after a crash between the commit and the next claim."""
+
+    def process(self, proof: Proof = Proof.DKIM) -> list[Plan]:
+        plans = []
+        while True:
+            with self.database.begin() as tx:
+                claimed = journal.claim(tx, 1, "test", self.now, timedelta(minutes=5))
+            if not claimed:
+                return plans
+            findings = self.read(claimed[0], proof)
+            with self.database.begin() as tx:
+                plans.append(pipeline.process(tx, claimed[0], findings, self.settings, self.now))
+            with pytest.raises(TicketgateError), self.database.begin() as tx:
+                pipeline.process(tx, claimed[0], findings, self.settings, self.now)
+
+
+@EXAMPLES
+@given(steps=STEPS)
+def test_deciding_every_mail_twice_equals_once(steps: list[Step], migrated_sqlite: Path) -> None:
+    outcomes = []
+    for kind in (Road, Twice):
+        with fresh_road(migrated_sqlite, kind) as road:
+            play = Play(road).run(steps)
+            numbers = sorted({mail.ticket for mail in play.sent if mail.ticket})
+            outcomes.append((play.sent, [road.ticket(number) for number in numbers]))
+    assert outcomes[0] == outcomes[1]
+
+
+@EXAMPLES
+@given(
+    threads=st.lists(st.lists(st.integers(0, 8), min_size=0, max_size=5), min_size=1, max_size=3),
+    seed=st.integers(0, 10_000),
+)
+def test_any_order_of_arrival_gives_the_same_tickets(
+    threads: list[list[int]], seed: int, migrated_sqlite: Path
+) -> None:
+    """Each thread is a tree: the n-th mail answers one before it, with all of its References."""
+    mails = [mail for number, thread in enumerate(threads) for mail in write_thread(number, thread)]
+    random.Random(seed).shuffle(mails)
+    with fresh_road(migrated_sqlite) as road:
+        tickets: dict[int, set[str]] = defaultdict(set)
+        for message_id, raw in mails:
+            tickets[road.arrive(raw).ticket].add(message_id)
+    meant: dict[str, set[str]] = defaultdict(set)
+    for message_id, _ in mails:
+        meant[message_id.partition(".")[0]].add(message_id)
+    assert sorted(map(sorted, tickets.values())) == sorted(map(sorted, meant.values()))
+
+
+def write_thread(number: int, parents: list[int]) -> list[tuple[str, bytes]]:
+    chains: list[list[str]] = [[f"<{number}.0@customer.test>"]]
+    for place, parent in enumerate(parents, start=1):
+        chains.append([*chains[parent % place], f"<{number}.{place}@customer.test>"])
+    return [
+        (
+            chain[-1],
+            make_mail(
+                f"jane{number}@customer.test",
+                f"Mail {chain[-1]}",
+                subject=("Re: " if len(chain) > 1 else "") + f"Matter {number}",
+                message_id=chain[-1],
+                answers=chain[-2] if len(chain) > 1 else "",
+                references=" ".join(chain[:-1]),
+            ),
+        )
+        for chain in chains
+    ]

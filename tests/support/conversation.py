@@ -1,0 +1,176 @@
+"""Generated conversations: customers and agents who write, answer, note, command and forward, each in a mail program.
+
+Strategies for hypothesis give lists of steps; ``Play`` carries them out on a road. What a step can do depends on what
+has arrived so far, so numbers in steps are taken modulo what there is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from gateway.model import OutboundMail
+from gateway.store.database import Database
+from tests.support.quoting import ATTRIBUTIONS
+from tests.support.spine import Road, address_of, header_of, make_mail, text_of
+
+CUSTOMERS = ("jane@customer.test", "joe@other.test")
+AGENTS = ("alice@corp.test", "bob@corp.test")
+STYLES = ("gmail", "outlook", "marks", "below", "html", "bare", "interleaved")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing one person does. ``which`` chooses the mail that is answered, ``style`` the mail program."""
+
+    deed: str
+    who: int
+    which: int
+    style: str
+    attribution: str
+    text: str
+
+
+WORDS = st.lists(
+    st.sampled_from(["thanks", "invoice", "the", "is", "fixed", "now", "please", "1.5", "see below", "Grüße", "#1"]),
+    min_size=1,
+    max_size=8,
+).map(" ".join)
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        deed=st.sampled_from(
+            ["write", "reply", "reply", "answer", "answer", "answer", "note", "close", "assign", "forward", "tail"]
+        ),
+        who=st.integers(0, 1),
+        which=st.integers(0, 20),
+        style=st.sampled_from(STYLES),
+        attribution=st.sampled_from(sorted(ATTRIBUTIONS.values())),
+        text=WORDS,
+    ),
+    min_size=1,
+    max_size=9,
+)
+
+
+@contextmanager
+def fresh_road(migrated: Path, kind: type[Road] = Road) -> Iterator[Road]:
+    """A road on an empty store: hypothesis runs many examples in one test."""
+    with tempfile.TemporaryDirectory(prefix="tg-road-") as folder:
+        path = Path(folder) / "ticketgate.db"
+        shutil.copy(migrated, path)
+        store = Database(f"sqlite:{path}")
+        try:
+            yield kind(store)
+        finally:
+            store.close()
+
+
+class Play:
+    """A conversation on a road, and everything that was sent to anybody."""
+
+    def __init__(self, road: Road) -> None:
+        self.road = road
+        self.sent: list[OutboundMail] = []
+        self.secrets: list[str] = []
+        self._serial = 0
+
+    def run(self, steps: list[Step]) -> Play:
+        self.step(Step("write", 0, 0, "gmail", "", "Our invoice is wrong"))
+        for step in steps:
+            self.step(step)
+        return self
+
+    def step(self, step: Step) -> None:
+        self._serial += 1
+        if step.deed == "write":
+            self._arrive(CUSTOMERS[step.who], f"{step.text} {self._serial}", subject=f"Question {self._serial}")
+        elif step.deed == "forward":
+            text = (
+                f"{step.text}\n\n---------- Forwarded message ---------\nFrom: Ann <ann{self._serial}@new.test>\n"
+                f"Date: Mon, 23 Nov 2026 at 09:00\nSubject: Help\nTo: Alice <alice@corp.test>\n\nPlease help me."
+            )
+            self._arrive(AGENTS[step.who], text, subject="Fwd: Help")
+        else:
+            self._reply(step)
+        self.sent += self.road.outbox()
+
+    def _reply(self, step: Step) -> None:
+        who = CUSTOMERS[step.who] if step.deed == "reply" else AGENTS[step.who]
+        received = [m for m in self.sent if m.recipient == who and address_of(m)]
+        if not received:
+            return
+        answered = received[-1 - step.which % len(received)]
+        secret = f"hush{self._serial}hush"
+        text = {
+            "note": f"#note {secret} {step.text}",
+            "close": f"#close\n\n{step.text} and done",
+            "assign": f"#assign {('bob', 'alice')[step.who]}\n#note {secret} take it",
+            "tail": f"{step.text} {self._serial}\n\n#note {secret}",
+        }.get(step.deed, f"{step.text} {self._serial}")
+        if step.deed in ("note", "assign"):
+            self.secrets.append(secret)
+        subject = "Re: " + header_of(answered, "Subject")
+        self._arrive(who, *compose(step, text, answered), subject=subject, answered=answered)
+
+    def _arrive(
+        self, who: str, text: str, html: str = "", *, subject: str, answered: OutboundMail | None = None
+    ) -> None:
+        to = address_of(answered) if answered else "support@desk.test"
+        raw = make_mail(
+            who,
+            text,
+            subject=subject,
+            to=to,
+            message_id=f"<{self._serial}@client.test>",
+            answers=answered.message_id if answered else "",
+            references=" ".join([*header_of(answered, "References").split(), answered.message_id] if answered else []),
+        )
+        if html:
+            head, _, body = raw.partition(b"\r\n\r\n")
+            head = head.replace(b"text/plain; charset=utf-8", b'multipart/alternative; boundary="=b"')
+            parts = (("plain", body.decode()), ("html", html))
+            raw = (
+                head
+                + b"\r\n\r\n"
+                + b"".join(
+                    f"--=b\r\nContent-Type: text/{kind}; charset=utf-8\r\n\r\n{part}\r\n".encode()
+                    for kind, part in parts
+                )
+            )
+            raw += b"--=b--\r\n"
+        self.road.arrive(raw, recipient=to)
+
+
+def compose(step: Step, text: str, answered: OutboundMail) -> tuple[str, str]:
+    """What a mail program makes of an answer: plain text, and HTML where it writes some."""
+    original = text_of(answered)
+    marked = "\n".join("> " + line for line in original.splitlines())
+    if step.style == "outlook":
+        head = f"From: Desk <support@desk.test>\nSent: Monday, November 23, 2026 10:00 AM\nTo: {answered.recipient}\n"
+        return f"{text}\n\n{head}Subject: {header_of(answered, 'Subject')}\n\n{original}", ""
+    if step.style == "marks":
+        return f"{text}\n\n{marked}", ""
+    if step.style == "below":
+        return f"{step.attribution}\n{marked}\n\n{text}", ""
+    if step.style == "bare":
+        return f"{text}\n\n{original}", ""
+    if step.style == "interleaved":
+        lines = marked.splitlines()
+        middle = len(lines) // 2
+        return "\n".join([step.attribution, *lines[:middle], "", text, "", *lines[middle:]]), ""
+    plain = f"{text}\n\n{step.attribution}\n{marked}"
+    if step.style == "html":
+        html = (
+            f"<div dir=ltr>{text}</div><br><div class=gmail_quote><div dir=ltr class=gmail_attr>{step.attribution}"
+            f"</div><blockquote class=gmail_quote>{original.replace(chr(10), '<br>')}</blockquote></div>"
+        )
+        return plain, html
+    return plain, ""
