@@ -60,7 +60,8 @@ class Desk:
         )
 
     async def write(self, domain: str, number: int = 0) -> int:
-        raw = f"From: Jane <jane{number}@{domain}>\r\nTo: support@desk.test\r\nSubject: {number}\r\n\r\nHello {number}\r\n"
+        header = f"From: Jane <jane{number}@{domain}>\r\nTo: support@desk.test\r\nSubject: {number}\r\n"
+        raw = f"{header}\r\nHello {number}\r\n"
         envelope = Envelope(
             reverse_path=f"jane@{domain}",
             recipient="support@desk.test",
