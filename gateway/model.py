@@ -342,6 +342,7 @@ class Match:
     party: int = 0  # party the clue was issued to; 0 unknown
     kind: str = ""  # token kind, when a token of ours decided
     follows: int = 0  # new ticket that continues this one (closed long ago, recycled thread)
+    perhaps: int = 0  # a ticket of this author with the same subject: agents are told, nothing follows from it
     declined: tuple[Declined, ...] = ()
 
 
@@ -471,6 +472,9 @@ class Facts:
     mails_to_ticket: Mapping[int, int] = field(default_factory=dict)  # ticket -> mails of this author within the hour
     new_tickets_by_author: int = 0  # within the hour
     same_body_ticket: int = 0  # ticket of a mail with the same body within 24 h; 0 none
+    recent_subjects: Mapping[int, str] = field(
+        default_factory=dict
+    )  # ticket -> subject, of tickets the author wrote to
     agents: Mapping[str, Person] = field(default_factory=dict)  # handle -> party of every agent
     away: Mapping[str, Absence] = field(default_factory=dict)  # handle -> absence, of those away now
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # what agents set by mail (mail.md 14)

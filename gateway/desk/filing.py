@@ -239,6 +239,9 @@ def _offer(draft: Draft, case: Case, mail: int, customer: Person | None) -> None
         data["first"] = "1"
     if case.match.follows:
         data["follows"] = str(case.match.follows)
+    if case.match.perhaps:
+        data["perhaps"] = str(case.match.perhaps)
+        draft.explain(f"same author and subject as ticket {case.match.perhaps}: said to the agents, nothing more")
     if case.verdict.reason == "unknown-sender":
         data["names"] = str(case.match.ticket)
     told = assignment.offered(case)

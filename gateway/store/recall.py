@@ -17,7 +17,7 @@ from gateway.settings import Settings
 from gateway.store.journal import JournalState, comparable_date
 from gateway.store.loading import MAX_NUMBER, load_tickets, to_message_id
 from gateway.store.people import find_persons, is_blocked
-from gateway.store.schema import acknowledgements, journal, message_ids, replay_keys
+from gateway.store.schema import acknowledgements, journal, message_ids, replay_keys, tickets
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(hours=24)
@@ -80,6 +80,23 @@ _RECENT_MAILS = (
         journal.c.id != bindparam("own"),
     )
     .group_by(journal.c.ticket)
+)
+_RECENT_SUBJECTS = (
+    sa.select(tickets.c.number, tickets.c.subject)
+    .where(
+        tickets.c.number.in_(
+            sa.select(journal.c.ticket).where(
+                journal.c.author == bindparam("its_author"),
+                journal.c.received_at > bindparam("since"),
+                journal.c.ticket.between(1, MAX_NUMBER),
+                journal.c.state == JournalState.APPLIED,
+                journal.c.id != bindparam("own"),
+            )
+        ),
+        tickets.c.merged_into == 0,
+    )
+    .order_by(tickets.c.number.desc())
+    .limit(50)
 )
 _RECENT_ACKNOWLEDGEMENTS = sa.select(
     sa.select(sa.func.count())
@@ -146,6 +163,7 @@ def recall(
         mails_to_ticket=per_ticket,
         new_tickets_by_author=opened,
         same_body_ticket=same_body,
+        recent_subjects={} if agent else _recent_subjects(tx, address, mail.id, now, settings),
         agents=agents,
         blocked=is_blocked(tx, address),
     )
@@ -271,6 +289,14 @@ def _recent_mails(tx: Connection, address: str, own: int, now: datetime) -> tupl
         return {}, 0
     rows = tx.execute(_RECENT_MAILS, {"its_author": address, "since": now - _HOUR, "own": own}).all()
     return {row.ticket: row.mails for row in rows}, sum(int(row.opened) for row in rows)
+
+
+def _recent_subjects(tx: Connection, address: str, own: int, now: datetime, settings: Settings) -> dict[int, str]:
+    """Tickets that this address wrote to lately, with their subjects."""
+    if not address:
+        return {}
+    asked = {"its_author": address, "since": now - settings.tickets.same_subject_window, "own": own}
+    return {row.number: row.subject for row in tx.execute(_RECENT_SUBJECTS, asked)}
 
 
 def _recent_acknowledgements(tx: Connection, address: str, now: datetime) -> tuple[int, int]:

@@ -72,7 +72,7 @@ def choose_ticket(clues: Clues, facts: Facts, findings: Findings, settings: Sett
         if match is not None:
             break
     match = match or Match()
-    return replace(match, declined=(*ladder.declined, *ladder.contradicted(match)))
+    return replace(match, declined=(*ladder.declined, *ladder.contradicted(match)), perhaps=ladder.same_matter(match))
 
 
 @dataclass(slots=True)
@@ -332,6 +332,14 @@ class _Ladder:
             and self.findings.origin is Origin.PERSON
             and not same_subject(self.clues.subject, ticket.subject)
         )
+
+    def same_matter(self, match: Match) -> int:
+        """For a new ticket: the latest one of this author with the same subject. Only to be told; subjects lie."""
+        if match.ticket or match.follows or match.kind or not self.clues.subject:
+            return 0
+        recent = self.facts.recent_subjects
+        same = (number for number, subject in recent.items() if same_subject(self.clues.subject, subject))
+        return max(same, default=0)
 
     # -------------------------------------------------------------- what the steps answer
 

@@ -49,3 +49,20 @@ def test_a_forward_without_a_word_above_is_shown_whole(road: Road, above: str) -
 )
 def test_a_mail_that_is_nothing_but_a_quote_is_shown_as_it_is(road: Road, text: str) -> None:
     assert "The crane is stuck." in offered(road, text)
+
+
+def test_the_same_author_with_the_same_subject_is_a_hint_and_never_a_merge(road: Road) -> None:
+    offered(road, "The crane is stuck.")
+    shown = offered(road, "It is still stuck.", "AW: Crane  4")
+    assert "perhaps the same matter as #1" in shown
+    assert [event.text for event in road.ticket(2).events if event.kind == "mail"] == ["It is still stuck."]
+    assert not [event for event in road.ticket(1).events if "still" in event.text]
+
+
+def test_somebody_elses_or_another_or_an_old_matter_is_no_hint(road: Road) -> None:
+    offered(road, "The crane is stuck.")
+    assert "perhaps" not in offered(road, "The other one, too.", "Crane 5")
+    road.arrive(make_mail("ole@dahl.test", "Mine is stuck.", subject="Crane 4"))
+    assert not [mail for mail in road.outbox() if "perhaps" in text_of(mail)]
+    road.now += road.settings.tickets.same_subject_window
+    assert "perhaps" not in offered(road, "It is stuck again.")

@@ -12,7 +12,8 @@ answer             about! (the agent's mail), author!, text! (clean, see relay.p
                    quote (event of the customer's mail that goes below; also decides In-Reply-To)
 offer              about! (the customer's mail), author, attachments; first ("1": the customer's first mail here),
                    known (number of earlier tickets), follows (earlier ticket it continues), unproven ("1"),
-                   cc (addresses in Cc that are no participants, comma separated), away (what an away notice said)
+                   perhaps (a ticket of the same author with the same subject), away (what an away notice said),
+                   cc (addresses in Cc that are no participants, comma separated)
 assigned           about! (the customer's last mail), author (who assigned), text (note that goes with it), cc
 escalation         as reminder, shown with the mail
 customer-reply     about!, author!, attachments; unproven ("1": filed on a token alone), reopened ("1"), cc, away,
