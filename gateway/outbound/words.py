@@ -14,7 +14,7 @@ import textwrap
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -33,6 +33,7 @@ class TemplateTrouble(TemporaryError):
     """A template is missing or cannot be rendered: an operator has to look."""
 
 
+@cache  # asked for each mail of ours
 def default_folder() -> Path:
     """Where the templates that came with the program are: the checkout's, else the installed data folder."""
     checkout = Path(__file__).resolve().parents[2] / "config" / "templates"
