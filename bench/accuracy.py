@@ -22,7 +22,7 @@ def main() -> int:
     """Measure what was asked for; 0 also without a folder, which is nobody's fault."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("corpora", type=Path)
-    arguments.add_argument("--only", default="", metavar="PART", help="sets whose name has this, as mime or reply-talon")
+    arguments.add_argument("--only", default="", metavar="PART", help="sets with this in their name: mime, talon")
     arguments.add_argument("--misses", action="store_true", help="also list what ours got wrong")
     options = arguments.parse_args()
     if not (options.corpora / "jsonl").is_dir():

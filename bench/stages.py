@@ -52,6 +52,7 @@ ORDER = {
     "compose": ((pipeline, "compose_all"),),
     "record ticket": ((pipeline.tickets, "record"),),
     "record timers": ((pipeline.timers, "record"),),
+    "search index": ((pipeline.search, "record"),),
     "enqueue mails": ((pipeline.deliveries, "enqueue"),),
     "finish journal row": ((pipeline.journal, "finish"),),
     "process, rest and commit": (),

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import hashlib
 import os
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,6 +40,15 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) ->
     for first, *rest in cells:
         numbers = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
         print("  " + "  ".join((first.ljust(widths[0]), *numbers)))
+
+
+def yardstick() -> float:
+    """CPU milliseconds of a fixed piece of work, now: on a shared machine all times below stretch with it."""
+    begin = time.thread_time()
+    words: dict[int, str] = {}
+    for number in range(20_000):
+        words[number % 997] = f"{number}-{hashlib.sha256(str(number).encode()).hexdigest()}"
+    return 1000 * (time.thread_time() - begin)
 
 
 def show_mix(mails: Sequence[Mail]) -> None:
@@ -186,6 +197,7 @@ def show_stages(title: str, customers: Stages, agents: Stages) -> None:
     rows = [row(name, [name]) for name in ORDER]
     parent = [name for name in ORDER if name not in IN_CHILD]
     rows += [row("= in a child", IN_CHILD), row("= in the parent", parent), row("= all", list(ORDER))]
+    rows.append(("yardstick", yardstick(), ""))
     rows.append(("mails of ours, each", *(c.outgoing / max(1, c.mails) for c in columns)))
     table(title, ("", f"{customers.mails} of customers", f"{agents.mails} of agents"), rows)
 
