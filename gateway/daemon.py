@@ -42,6 +42,7 @@ from gateway.settings import Imap, Settings
 from gateway.store import deliveries, journal, tickets
 from gateway.store.database import Database
 from gateway.store.mailboxes import MailboxState
+from gateway.threading.clues import is_bad_token
 from gateway.workers import Intake, Outbox, Reminders, Worker, clock
 
 STOP_SECONDS = 60.0
@@ -191,6 +192,7 @@ class Daemon:
             find_inbox=lambda recipient: self.settings.find_inbox(recipient),
             is_our_domain=self._is_our_domain,
             has_space=self._has_space,
+            is_bad_token=lambda recipient: is_bad_token(recipient, self.settings),
         )
 
     def _is_our_domain(self, domain: str) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from gateway.ingest.smtp import SmtpSession
 
 _MEMORY = 256 * 1024 * 1024
+_MOST_GUESSERS = 10_000
+_HOUR = 3600.0
 
 
 class Taken(Protocol):
@@ -53,6 +57,8 @@ class Rules:
     """Since the last mail that was taken, then 421."""
     memory: int = _MEMORY
     """For mails being received or committed, all sessions together; above: 452. At least four of max_size are used."""
+    max_bad_tokens: int = 0
+    """From one client within an hour; then 451 to all its mail, until the oldest is an hour old. 0: no limit."""
 
 
 def lmtp_rules(lmtp: settings.Lmtp, hostname: str) -> Rules:
@@ -76,6 +82,7 @@ def smtp_rules(smtp: settings.Smtp, hostname: str, tls: ssl.SSLContext | None = 
         max_sessions_per_client=smtp.max_sessions_per_client,
         trust_xforward=smtp.trust_xforward,
         tls=tls,
+        max_bad_tokens=20,
     )
 
 
@@ -84,6 +91,13 @@ def own_domains(everything: settings.Settings) -> frozenset[str]:
     inboxes = everything.inbox.values()
     addresses = {domain_of(address) for inbox in inboxes for address in inbox.addresses()}
     return frozenset(addresses | {fold_domain(inbox.reply_domain) for inbox in inboxes if inbox.reply_domain})
+
+
+def client_network(client: str) -> str:
+    """The address; of IPv6 the /64, which one customer of a provider has to himself."""
+    if ":" not in client:
+        return client
+    return str(ipaddress.ip_network(f"{client}/64", strict=False))
 
 
 class Intake:
@@ -96,8 +110,11 @@ class Intake:
         find_inbox: Callable[[str], Inbox | None],
         is_our_domain: Callable[[str], bool],
         has_space: Callable[[], bool],
+        is_bad_token: Callable[[str], bool],
     ) -> None:
         self.rules = rules
+        self._is_bad_token = is_bad_token
+        self._guesses: dict[str, deque[float]] = {}
         self.find_inbox = find_inbox
         self.is_our_domain = is_our_domain
         self.stopping = False
@@ -133,6 +150,24 @@ class Intake:
         if not self.sessions:
             self.empty.set()
         metrics.sessions(self.rules.protocol, len(self.sessions))
+
+    def count_guess(self, client: str, recipient: str) -> None:
+        """After a mail was taken, never before: neither the reply nor its time says whether the token was right."""
+        if not self.rules.max_bad_tokens or not client or not self._is_bad_token(recipient):
+            return
+        now = time.monotonic()
+        if len(self._guesses) >= _MOST_GUESSERS:
+            self._guesses = {who: times for who, times in self._guesses.items() if now - times[-1] < _HOUR}
+        network = client_network(client)
+        times = self._guesses.setdefault(network, deque(maxlen=self.rules.max_bad_tokens))
+        times.append(now)
+        if len(times) == self.rules.max_bad_tokens:
+            maillog.alerted("somebody guesses reply addresses", f"client {network}")
+
+    def guesses_too_much(self, client: str) -> bool:
+        """Whether a client's mail is put off because of its wrong tokens (security.md 6)."""
+        times = self._guesses.get(client_network(client)) if self._guesses else None
+        return times is not None and len(times) == times.maxlen and time.monotonic() - times[0] < _HOUR
 
     # -------------------------------------------------------------- what is in flight
 

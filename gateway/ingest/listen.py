@@ -116,8 +116,9 @@ class Listener:
     """The sessions of one edge (LMTP or SMTP) on any number of sockets, in the running event loop.
 
     ``receive`` takes responsibility for a mail (returns after commit, raises TemporaryError or PermanentError);
-    ``find_inbox`` and ``is_our_domain`` decide at RCPT; ``has_space`` says whether DATA may begin. The three are called
-    anew for every mail, so after a reload they may answer otherwise. aiosmtpd's Controller is not used: it starts a
+    ``find_inbox`` and ``is_our_domain`` decide at RCPT; ``has_space`` says whether DATA may begin; ``is_bad_token`` is
+    asked after a mail was taken, to put off who guesses. They are called anew for every mail, so after a reload they
+    may answer otherwise. aiosmtpd's Controller is not used: it starts a
     second thread and event loop, and waits for ever for an idle client.
     """
 
@@ -129,8 +130,9 @@ class Listener:
         find_inbox: Callable[[str], Inbox | None],
         is_our_domain: Callable[[str], bool],
         has_space: Callable[[], bool] = lambda: True,
+        is_bad_token: Callable[[str], bool] = lambda recipient: False,
     ) -> None:
-        self.intake = Intake(rules, receive, find_inbox, is_our_domain, has_space)
+        self.intake = Intake(rules, receive, find_inbox, is_our_domain, has_space, is_bad_token)
         self._servers: list[asyncio.Server] = []
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:

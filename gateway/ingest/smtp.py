@@ -260,6 +260,8 @@ class SmtpSession(SMTP):
         if self.envelope.rcpt_tos:
             # LMTP owes one reply per recipient after the dot; aiosmtpd has one (aiosmtpd#517).
             name = "one-recipient"
+        elif self.intake.guesses_too_much(self.client):
+            name = "bad-tokens"
         elif inbox is not None:
             self.inbox = inbox
             self.envelope.rcpt_tos.append(address)
@@ -314,7 +316,8 @@ class SmtpSession(SMTP):
                 return
             raw = block.content()
             del block
-            commit = self.intake.commit(self._make_envelope(), raw, reserved)
+            envelope = self._make_envelope()
+            commit = self.intake.commit(envelope, raw, reserved)
             reserved = 0
         except TimeoutError:
             self.end("trouble")
@@ -328,6 +331,7 @@ class SmtpSession(SMTP):
             commit.add_done_callback(self.intake.log_unseen_failure)
             raise
         self.reader.commands = 0
+        self.intake.count_guess(self.client, envelope.recipient)
         await self.push(f"250 2.0.0 Taken as {taken.journal_id}")
 
     async def _next_chunk(self) -> bytes:

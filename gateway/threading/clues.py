@@ -108,6 +108,12 @@ def _tag_of(address: str, settings: Settings) -> str:
     return local if _is_reply_domain(inbox, domain) else split_tag(address.strip(), inbox.plus_separator)[1]
 
 
+def is_bad_token(address: str, settings: Settings) -> bool:
+    """Whether an address of ours has the shape of a token and none of our keys made it: somebody guesses."""
+    tag = _tag_of(address, settings)
+    return looks_like_token(tag) and settings.keys.read_tag(tag) is None
+
+
 def _is_reply_domain(inbox: Inbox, domain: str) -> bool:
     return bool(inbox.reply_domain) and fold_domain(domain) == fold_domain(inbox.reply_domain)
 

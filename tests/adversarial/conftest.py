@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from gateway.analysis.cage import Cage
+from tests.adversarial.process import Process, running
 from tests.support.desk import Desk, copy_database, desk_settings, make_past, start_cage
 
 
@@ -45,3 +46,9 @@ async def desk(desk_template: Path, cage: Cage, tmp_path: Path) -> AsyncIterator
     one.mark()
     yield one
     await one.close()
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    """The daemon as a process."""
+    yield from running(tmp_path)

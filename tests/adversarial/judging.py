@@ -171,7 +171,7 @@ def _offers(result: Result, row: JournalRow) -> list[Sent]:
 
 
 def _is_agents_only(result: Result, row: JournalRow) -> None:
-    assert row.state is JournalState.APPLIED and not row.opened or row.outcome == "new", _told(row)
+    assert row.state is JournalState.APPLIED, _told(row)
     entries = result.desk.entries(row)
     assert entries, _told(row)
     assert not any(event.public for _, event in entries if row.outcome != "new")

@@ -52,6 +52,7 @@ from gateway.store.schema import deliveries as deliveries_table
 from gateway.store.schema import persons, replay_keys
 from gateway.store.schema import tickets as tickets_table
 from gateway.store.schema import timers as timers_table
+from gateway.threading.clues import is_bad_token
 from tests.support.signing import key_record, sign
 from tests.support.smtp_client import Client, Reply, connect
 
@@ -202,11 +203,13 @@ class Desk:
     async def listen(self, protocol: str = "lmtp", **rules: Any) -> str:
         """A listener of this desk: LMTP on a unix socket, SMTP on a port of 127.0.0.1. Where it listens."""
         if protocol not in self._listening:
+            rules.setdefault("max_bad_tokens", 20 if protocol == "smtp" else 0)
             listener = Listener(
                 Rules(protocol=protocol, hostname="mx.desk.test", **rules),
                 receive=self.receive,
                 find_inbox=lambda recipient: self.settings.find_inbox(recipient),
                 is_our_domain=own_domains(self.settings).__contains__,
+                is_bad_token=lambda recipient: is_bad_token(recipient, self.settings),
             )
             place = f"unix:{self.folder}/lmtp.sock" if protocol == "lmtp" else "inet:127.0.0.1:0"
             sockets = open_sockets([place])
