@@ -472,9 +472,7 @@ class Facts:
     mails_to_ticket: Mapping[int, int] = field(default_factory=dict)  # ticket -> mails of this author within the hour
     new_tickets_by_author: int = 0  # within the hour
     same_body_ticket: int = 0  # ticket of a mail with the same body within 24 h; 0 none
-    recent_subjects: Mapping[int, str] = field(
-        default_factory=dict
-    )  # ticket -> subject, of tickets the author wrote to
+    recent_subjects: Mapping[int, str] = field(default_factory=dict)  # ticket -> subject, the author wrote to it lately
     agents: Mapping[str, Person] = field(default_factory=dict)  # handle -> party of every agent
     away: Mapping[str, Absence] = field(default_factory=dict)  # handle -> absence, of those away now
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # what agents set by mail (mail.md 14)
