@@ -15,18 +15,20 @@ from sqlalchemy import Connection
 
 from gateway.address import fold_address
 from gateway.analysis.cage import Cage, Resolver
-from gateway.desk.case import Case, OwnText
+from gateway.desk.asking import find_questions
+from gateway.desk.case import Case, OwnText, spoken
 from gateway.desk.choices import delay_mails, find_absences, with_choices
 from gateway.desk.commands import read_commands, read_subject
 from gateway.desk.lifecycle import apply_plan
 from gateway.desk.naming import find_named, find_split, find_undone, with_people
-from gateway.desk.plan import customer_of, make_plan, wanted_ticket
+from gateway.desk.personal import is_personal, read_personal
+from gateway.desk.plan import customer_of, make_plan, wanted_ticket, without_answers
 from gateway.desk.policy import judge
 from gateway.model import Findings, InboundMail, Mailbox, Match, Orders, OutboundMail, Person, Plan, TicketFacts
 from gateway.outbound.compose import compose_all
 from gateway.outbound.relay import relay_text
 from gateway.settings import Settings
-from gateway.store import deliveries, journal, tickets, timers
+from gateway.store import answers, deliveries, journal, search, tickets, timers
 from gateway.threading.clues import find_clues
 from gateway.threading.match import choose_ticket
 from gateway.threading.subjects import canonical_subject
@@ -67,9 +69,45 @@ def decide(tx: Connection, mail: InboundMail, findings: Findings, settings: Sett
     case = replace(case, ticket=_take_ticket(tx, case))
     case = replace(case, own=_own_text(case))
     case = replace(case, orders=_orders(case))
+    return _conclude(tx, case)
+
+
+def decide_command(
+    tx: Connection, number: int, text: str, handle: str, settings: Settings, now: datetime, *, sure: bool = False
+) -> Decision:
+    """What an agent's commands would do if they came by mail now, for an operator at the shell; nothing is recorded.
+
+    The same grammar, checks and deeds; only the answer to the agent is left out. ``sure`` answers yes to what would be
+    asked. Raises LookupError for a ticket that does not exist or an agent who is none.
+    """
+    choices = tickets.agent_choices(tx)
+    settings = with_choices(settings, choices)
+    people = tickets.ensure_agents(tx, settings)
+    if handle not in people:
+        raise LookupError(f"{handle} is no agent")
+    found = tickets.follow_merges(tickets.load_tickets(tx, [number], lock=True))
+    if number not in found:
+        raise LookupError(f"there is no ticket {number}")
+    case = spoken(found[number], people, handle, settings, now)
+    facts = replace(case.facts, choices=choices, away=find_absences(choices, settings, now))
+    orders = read_commands(text, "ticket", settings.commands)
+    decision = _conclude(tx, replace(case, facts=facts, own=OwnText(text=text), orders=orders, sure=sure))
+    if decision.plan.outcome == "hold":
+        return decision  # its notice says why; there is nothing to record
+    plan = without_answers(decision.plan)
+    return replace(decision, plan=plan, mails=_write_all(decision.case, plan))
+
+
+def _conclude(tx: Connection, case: Case) -> Decision:
+    """From the orders to the plan: look up what they name and ask for, decide, write."""
     case = _look_up_named(tx, case)
+    case = _ask(tx, case)
     plan = make_plan(case)
-    return Decision(case, plan, tuple(mail for one in (plan, *plan.beside) for mail in write_mails(case, one)))
+    return Decision(case, plan, _write_all(case, plan))
+
+
+def _write_all(case: Case, plan: Plan) -> tuple[OutboundMail, ...]:
+    return tuple(mail for one in (plan, *plan.beside) for mail in write_mails(case, one))
 
 
 def carry_out(tx: Connection, decision: Decision, mail_id: int | None, now: datetime) -> None:
@@ -80,6 +118,8 @@ def carry_out(tx: Connection, decision: Decision, mail_id: int | None, now: date
     for side in plan.beside:
         tickets.record(tx, None, side, _ticket_of(case, side), now)
         timers.record(tx, side)
+    for one in (plan, *plan.beside):
+        search.record(tx, one.ticket, one, case.findings.message, _people(case))
     for event in plan.withdrawn:
         deliveries.withdraw(tx, plan.ticket, event, now)
     deliveries.enqueue(tx, decision.mails, now, hold_seconds=case.settings.send.hold_seconds)
@@ -89,7 +129,7 @@ def carry_out(tx: Connection, decision: Decision, mail_id: int | None, now: date
 def write_mails(case: Case, plan: Plan) -> tuple[OutboundMail, ...]:
     """The mails one plan causes; those to agents in quiet hours wait for the morning."""
     after = _after(case, plan)
-    if after is None:
+    if after is None and plan.ticket:
         return ()
     mails = compose_all(plan, after, case.settings, case.now)
     return delay_mails(mails, case.facts.agents, case.settings, case.now)
@@ -145,6 +185,8 @@ def _own_text(case: Case) -> OwnText:
     if case.verdict.role != "agent" and case.mail.instruction is None:
         return OwnText(text=case.findings.body.new)
     body = case.findings.body
+    if is_personal(case):
+        return OwnText(text=body.new)
     relayed = relay_text(body, case.findings.message.html, case.ticket, case.settings)
     return OwnText(
         text=relayed.text, html=relayed.html, unclear=relayed.held_reason, from_html=body.command_text is None
@@ -156,7 +198,9 @@ def _orders(case: Case) -> Orders:
         return Orders(text=case.own.text)
     if case.clues.action is not None and case.match.ground == "action":
         return _one_tap(case)
-    context = {"h": "held", "d": "list"}.get(case.match.kind, "ticket")
+    if is_personal(case):
+        return read_personal(case)
+    context = "held" if case.match.kind == "h" else "ticket"
     return read_commands(case.own.text, context, case.settings.commands)
 
 
@@ -191,6 +235,19 @@ def _look_up_named(tx: Connection, case: Case) -> Case:
     return replace(case, facts=replace(case.facts, fresh=fresh))
 
 
+def _ask(tx: Connection, case: Case) -> Case:
+    """What the orders want to read: tickets by number, lists, searches, mails as they came."""
+    asked = find_questions(case)
+    case = _with_tickets(tx, case, asked.tickets)
+    if asked.tickets:
+        asked = find_questions(case)  # mails of a ticket are asked for once it is known that the agent may see it
+    return replace(
+        case,
+        answers=answers.answer(tx, asked.questions),
+        list_number=answers.take_list_numbers(tx, asked.lists) if asked.lists else 0,
+    )
+
+
 def _with_tickets(tx: Connection, case: Case, numbers: Sequence[int], *, merged: bool = False) -> Case:
     """Further tickets among the facts; ``merged`` ones as they are, else a merged number means where it ended."""
     if not numbers:
@@ -211,8 +268,12 @@ def _after(case: Case, plan: Plan) -> TicketFacts | None:
     ticket = _ticket_of(case, plan)
     if ticket is None:
         return None
+    return apply_plan(ticket, plan, _people(case), case.now)
+
+
+def _people(case: Case) -> dict[int, Person]:
+    """Everybody the case knows."""
     known = [t for t in (case.ticket, case.facts.fresh, *case.facts.tickets.values()) if t is not None]
     people: dict[int, Person] = {p.party: p for t in known for p in t.participants}
     people |= {p.party: p for p in (*case.facts.agents.values(), *case.facts.named.values())}
-    people |= dict(case.facts.persons)
-    return apply_plan(ticket, plan, people, case.now)
+    return people | dict(case.facts.persons)

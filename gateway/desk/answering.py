@@ -26,8 +26,6 @@ def plan_agent(case: Case) -> Plan:
         return hold_answer(case, reason)
     if case.match.kind == "h" or _taps_held(case):
         return _about_held(case)
-    if case.match.kind == "d":
-        return hold_answer(case, "no-customer") if not _only_help(case) else _just_orders(case)
     return _about_ticket(case)
 
 
@@ -374,10 +372,6 @@ def _own_matter(case: Case) -> Plan:
 
 def _has(orders: Orders, *verbs: str) -> bool:
     return any(c.verb in verbs for c in orders.commands)
-
-
-def _only_help(case: Case) -> bool:
-    return bool(case.orders.commands) and all(c.verb == "help" for c in case.orders.commands) and not case.orders.held
 
 
 def without(orders: Orders, *verbs: str) -> Orders:

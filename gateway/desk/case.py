@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gateway.address import domain_of, fold_address
 from gateway.model import (
     Absence,
+    AuthenticationResults,
     Clues,
     Envelope,
     Facts,
@@ -22,6 +23,7 @@ from gateway.model import (
     TicketFacts,
     Verdict,
 )
+from gateway.questions import Answers
 from gateway.settings import Agent, Inbox, Settings
 
 AGENT_KINDS = frozenset("anhdx")
@@ -54,6 +56,8 @@ class Case:
     own: OwnText = OwnText()
     orders: Orders = Orders()
     sure: bool = False  # the agent was asked before and means it (merge, from)
+    answers: Answers = field(default_factory=dict)  # of the store, to what the orders ask (asking.py)
+    list_number: int = 0  # event number of the first mail about no ticket; 0: none will be sent
 
     @property
     def author(self) -> Mailbox | None:
@@ -124,6 +128,21 @@ class Case:
         """Whether the deciding clue is a token, action or Message-ID issued to the author."""
         person = self.agent_person
         return bool(person and self.match.party == person.party and self.match.kind in "anhdxm" and self.match.kind)
+
+
+def spoken(ticket: TicketFacts, agents: Mapping[str, Person], handle: str, settings: Settings, now: datetime) -> Case:
+    """A case without a mail: an operator at the shell commands in an agent's name, having seen the ticket as it is."""
+    case = occasion(ticket, agents, settings, now, "operator")
+    person = agents[handle]
+    author = Mailbox(person.name, settings.agents[handle].address)
+    proven = AuthenticationResults(author=author, proof=Proof.SUBMISSION, why="at the shell")
+    return replace(
+        case,
+        findings=Findings(authentication=proven),
+        facts=replace(case.facts, author=person, author_agent=handle, persons={person.party: person}),
+        match=Match(ticket=ticket.number, ground="operator", event=ticket.last_event, party=person.party, kind="a"),
+        verdict=Verdict(outcome="agent", reason="operator", role="agent", proven=True),
+    )
 
 
 def occasion(

@@ -33,7 +33,7 @@ class Draft:
     def __init__(self, case: Case, *, reason: str = "") -> None:
         self.case = case
         self.reason = reason or case.verdict.reason
-        self._next = case.ticket.last_event + 1 if case.ticket else 1
+        self._next = case.ticket.last_event + 1 if case.ticket else max(1, case.list_number)
         self._events: list[NewEvent] = []
         self._notices: list[Notice] = []
         self._held: list[HeldFact] = []

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.desk import answering, filing, holding
 from gateway.desk.brakes import spare
 from gateway.desk.case import Case
+from gateway.desk.personal import is_personal, plan_personal
 from gateway.model import Mailbox, Plan
+
+
+def _plan_agent(case: Case) -> Plan:
+    return plan_personal(case) if is_personal(case) else answering.plan_agent(case)
+
 
 _OUTCOMES: dict[str, Callable[[Case], Plan]] = {
     "released": answering.plan_released,
-    "agent": answering.plan_agent,
+    "agent": _plan_agent,
     "file": filing.plan_filed,
     "new": filing.plan_new,
     "new-unproven": filing.plan_new,
@@ -32,12 +39,24 @@ def make_plan(case: Case) -> Plan:
     return spare(case, _OUTCOMES[case.verdict.outcome](case))
 
 
+def without_answers(plan: Plan) -> Plan:
+    """A plan less the mails that would only tell its author what was done or refused: somebody else reads that."""
+    told = {notice.event for notice in plan.notices if notice.kind in ("command", "held", "help", "list")}
+    return replace(
+        plan,
+        notices=tuple(notice for notice in plan.notices if notice.event not in told),
+        events=tuple(event for event in plan.events if event.number not in told),
+    )
+
+
 def wanted_ticket(case: Case) -> int | None:
     """The ticket the plan is about: a number, 0 for a new one, None for none."""
     outcome = case.verdict.outcome
     if outcome in ("new", "new-unproven", "machine-new"):
         dropped = outcome == "machine-new" and case.settings.tickets.auto_replies == "drop"
         return None if dropped else 0
+    if is_personal(case):
+        return None
     if outcome == "agent" and not case.match.ticket:
         return 0
     instruction = case.mail.instruction

@@ -72,7 +72,7 @@ def record(tx: Connection, number: int, plan: Plan, message: Message, people: Ma
             "subject": plan.subject if plan.opens_ticket else (event.reason if event.kind == "subject" else ""),
         }
         documents.append((event.number, {name: split_words(text) for name, text in fields.items()}))
-    if documents:
+    if number and documents:
         _insert(tx, number, documents)
 
 

@@ -110,6 +110,16 @@ def _row_line(row: dict[str, Any]) -> str:
     return f'{line}\n         "... {snippet} ..."' if snippet else line
 
 
+def _problem(scene: Scene) -> str:
+    """Why nothing was done, as one sentence; "" when it was."""
+    key = f"held_{scene.notice.reason}"
+    if scene.fact("problem") or not scene.notice.reason or not scene.words.knows(key):
+        return scene.fact("problem")
+    facts = {name: readable(scene.fact(name)) for name in ("verb", "value", "names", "hint")}
+    said = scene.words.say(key, **facts)
+    return f"{said[:1].upper()}{said[1:]}." if said[-1:] not in ".?!" else said
+
+
 def write_list(scene: Scene) -> Writing:
     """A list, a search result, help about nothing in particular, own settings: answer with a number or a command."""
     notice, words = scene.notice, scene.words
@@ -118,7 +128,7 @@ def write_list(scene: Scene) -> Writing:
     text = scene.render(
         "list.txt",
         done=_done(scene),
-        problem=scene.fact("problem"),
+        problem=_problem(scene),
         title=readable(scene.fact("title")),
         query=readable(scene.fact("query")),
         search=search,

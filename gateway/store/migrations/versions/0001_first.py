@@ -289,6 +289,5 @@ def upgrade() -> None:
         op.execute("CREATE INDEX ix_search_vector ON search USING gin (vector)")
     else:
         op.execute(
-            "CREATE VIRTUAL TABLE search"
-            " USING fts5(words, author, recipient, subject, content='', tokenize='ascii')"
+            "CREATE VIRTUAL TABLE search USING fts5(words, author, recipient, subject, content='', tokenize='ascii')"
         )

@@ -1,0 +1,36 @@
+"""Which questions an agent's orders raise: tickets by number, lists, searches, mails as they came, the event log.
+
+The pipeline lets the store answer them before the plan is made. Nobody but a proven agent can raise any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.desk.case import Case
+from gateway.desk.personal import is_personal
+from gateway.desk.reading import ASKS, named_ticket
+from gateway.questions import Question
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What has to be looked up before the plan can be made."""
+
+    tickets: tuple[int, ...] = ()
+    questions: tuple[Question, ...] = ()
+    lists: int = 0
+    """How many mails about no ticket may be sent: each needs a number of its own."""
+
+
+def find_questions(case: Case) -> Asked:
+    """What the orders want to read; nothing for a mail that may not command."""
+    personal = is_personal(case)
+    if case.agent_person is None or not (personal or (case.verdict.outcome == "agent" and case.own_token)):
+        return Asked()
+    commands = case.orders.commands
+    return Asked(
+        tickets=tuple(filter(None, (named_ticket(command) for command in commands))),
+        questions=tuple(q for c in commands if c.verb in ASKS for q in ASKS[c.verb](case, c)),
+        lists=len(commands) + 1 if personal else 0,
+    )

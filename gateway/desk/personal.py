@@ -1,0 +1,82 @@
+"""An agent's mail that is about no ticket: a command in the subject of a new mail, an answer to a list, own settings.
+
+It opens nothing and nothing of it can reach a customer. What it asks is answered to the registered address only, so a
+stranger who gets a mail through in an agent's name learns nothing (mail.md 13 R7, R8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.desk.case import Case
+from gateway.desk.commands import SubjectReading, read_commands, read_subject
+from gateway.desk.deeds import carry_out, check_orders
+from gateway.desk.draft import Draft
+from gateway.model import Orders, Plan
+
+
+def is_personal(case: Case) -> bool:
+    """Whether a proven agent's mail is about no ticket at all, and no new one either."""
+    if case.verdict.outcome != "agent" or case.match.ticket:
+        return False
+    return answers_list(case) or case.match.ground == "action" or _subject(case).kind in ("command", "held")
+
+
+def answers_list(case: Case) -> bool:
+    """Whether it goes to an address of kind d: below a digest, list or report, or the personal command address.
+
+    Where addresses carry no tokens, the Message-ID of the list tells the same.
+    """
+    if case.match.kind == "d":
+        return True
+    return case.match.ground == "none" and any(not t.ticket and t.where == "in-reply-to" for t in case.clues.own_ids)
+
+
+def read_personal(case: Case) -> Orders:
+    """What such a mail asks for. The subject of a new mail counts; below a list the text does."""
+    subject = _subject(case)
+    if subject.kind == "command" and subject.command is not None and not case.clues.is_reply:
+        return Orders(commands=(subject.command,), bare=True)
+    if not answers_list(case):
+        line = case.findings.message.subject.strip()
+        return Orders(held=True, hint=subject.hint, bad_line=line)
+    body = case.findings.body
+    # Nothing can be sent to a customer by mistake here, so the words of an HTML part are as good.
+    text = body.new if body.command_text is None else body.command_text
+    orders = read_commands(text, "list", case.settings.commands)
+    return replace(orders, held=True) if not orders.commands else orders
+
+
+def plan_personal(case: Case) -> Plan:
+    """Do what is asked and answer in one mail each; what was not understood is asked about, and nothing is done."""
+    person = case.agent_person
+    assert person is not None
+    draft = Draft(case, reason="personal")
+    reason, data = _trouble(case)
+    if reason:
+        draft.notify(
+            "list",
+            [person],
+            in_reply_to=case.findings.message.message_id,
+            reason=reason,
+            data={"verb": "help", "subject": case.findings.message.subject, **data},
+        )
+        draft.explain(f"nothing done, asked what was meant: {reason}")
+    else:
+        draft.explain(f"asked by {person.agent}: {', '.join(c.verb for c in case.orders.commands)}")
+        carry_out(draft, case, person, quiet=False)
+    return draft.plan("command")
+
+
+def _trouble(case: Case) -> tuple[str, dict[str, str]]:
+    orders = case.orders
+    if orders.held:
+        said = orders.bad_line or orders.text.strip().partition("\n")[0]
+        unknown = bool(orders.bad_line)
+        return "unknown-command" if unknown else "no-customer", {"value": said[:80], "hint": orders.hint or "help"}
+    problem = check_orders(case)
+    return (problem.reason, problem.data) if problem is not None else ("", {})
+
+
+def _subject(case: Case) -> SubjectReading:
+    return read_subject(case.findings.message.subject, case.settings.commands)
