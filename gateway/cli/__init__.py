@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": ("serving", "run the gateway in the foreground"),
     "tickets": ("tickets", "list tickets"),
     "show": ("tickets", "show one ticket, or one mail of it as it arrived"),
+    "do": ("do", "carry out an agent's command on a ticket, as if it came by mail"),
     "held": ("held", "mail that waits for a person: list, show, release, discard"),
     "queue": ("queue", "outgoing mail: list, show, retry, drop"),
     "explain": ("explain", "why a mail went where it went: a stored one, or a file as if it arrived now"),

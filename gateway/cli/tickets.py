@@ -41,7 +41,7 @@ def _list(arguments: Sequence[str]) -> int:
             "state": str(ticket.state),
             "owner": (ticket.owner.agent or ticket.owner.address) if ticket.owner else "",
             "customer": ticket.customer.address if ticket.customer else "",
-            "subject": ticket.subject or "(no subject)",
+            "subject": ticket.title or ticket.subject or "(no subject)",
             "opened": when(ticket.created_at),
             "inbox": ticket.inbox,
         }

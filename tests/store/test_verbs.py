@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway import clockwork
-from gateway.model import OutboundMail, Plan, Proof, State
+from gateway import clockwork, deliver, pipeline
+from gateway.desk.deeds import DEEDS
+from gateway.desk.verbs import VERBS
+from gateway.model import Delivery, OutboundMail, Plan, Proof, State
+from gateway.outbound.transport import Attempt
 from gateway.settings import Agent, Hours, Inbox, Send
 from gateway.store import deliveries, journal, tickets, timers
 from gateway.store.database import Database
@@ -482,6 +485,28 @@ def test_several_tickets_are_merged_at_once_and_a_chain_is_followed(desk: Desk) 
     assert four.ticket == 4
 
 
+def test_a_merged_number_means_the_ticket_it_went_into(desk: Desk) -> None:
+    one, two = both(desk)
+    three = to(desk.write(JANE, "Third.", subject="Third"), ALICE)
+    desk.reply(ALICE, two, "#merge 1")
+    assert "2 is this ticket" in first(desk.reply(ALICE, one, "#merge 2"))
+    assert first(desk.reply(ALICE, three, "#merge 2")) == "#3 is part of 1 now."
+
+
+def test_a_bounce_of_a_merged_tickets_answer_reopens_the_other(desk: Desk) -> None:
+    _, two = both(desk)
+    (answer,) = desk.reply(ALICE, two, "Fixed.")
+    desk.reply(ALICE, two, "#merge 1")
+    desk.reply(ALICE, two, "#close")
+    with desk.road.database.begin() as tx:
+        attempt = Attempt("failed", "550 5.1.1 no such user")
+        delivery = Delivery(id=0, mail=answer, attempt=1, queued_at=desk.road.now)
+        deliver._tell_author(tx, delivery, attempt.reply, desk.road.settings, desk.road.now, final=True)
+    told = to(desk.road.outbox(), ALICE)
+    assert (told.kind, told.ticket) == ("undelivered", 1)
+    assert desk.ticket(1).state is State.OPEN
+
+
 def test_a_merge_is_undone_with_one_tap(desk: Desk) -> None:
     _, two = both(desk, second=TOM)
     asked = desk.reply(ALICE, two, "#merge 1")
@@ -579,6 +604,23 @@ def test_an_answer_that_was_sent_cannot_be_called_back(desk: Desk, offer: Outbou
     desk.reply(ALICE, offer, "It is 12.")
     assert "has been sent" in first(desk.reply(ALICE, offer, "#undo"))
     assert desk.ticket().state is State.WAITING
+
+
+def test_a_move_and_a_snooze_are_undone(desk: Desk, offer: OutboundMail) -> None:
+    desk.reply(ALICE, offer, "#claim")
+    desk.reply(ALICE, offer, "#move billing")
+    desk.reply(ALICE, offer, "#undo")
+    assert (desk.ticket().inbox, desk.ticket().owner.agent) == ("support", "alice")
+    desk.reply(ALICE, offer, "#snooze 1d")
+    desk.reply(ALICE, offer, "#undo")
+    assert desk.ticket().state is State.OPEN
+    assert desk.timers() == {"unanswered-1", "unanswered-2"}
+
+
+def test_an_own_setting_is_undone(desk: Desk, offer: OutboundMail) -> None:
+    desk.reply(ALICE, offer, "#quiet 18-8")
+    desk.reply(ALICE, offer, "#undo")
+    assert "off" in first(desk.reply(ALICE, offer, "#quiet"))
 
 
 # ------------------------------------------------------------------ own settings
@@ -692,6 +734,61 @@ def test_only_a_lead_gives_a_colleagues_ticket_away(desk: Desk, offer: OutboundM
 def test_commands_that_contradict_each_other_do_nothing(desk: Desk, offer: OutboundMail, orders: str) -> None:
     assert "do not go together" in first(desk.reply(ALICE, offer, orders))
     assert (desk.ticket().state, desk.ticket().owner) == (State.NEW, None)
+
+
+def test_people_added_below_a_held_answer_get_it_too(desk: Desk, offer: OutboundMail) -> None:
+    desk.reply(ALICE, offer, "It is 10.")
+    (held,) = desk.reply(BOB, to_bob_of(desk, 1), "It is 12.")
+    out = desk.reply(BOB, held, f"#cc {TOM}\n#send")
+    assert {m.recipient for m in out if m.kind == "answer"} == {JANE, TOM}
+
+
+def test_a_colleague_may_be_named_by_address(desk: Desk, offer: OutboundMail) -> None:
+    desk.reply(ALICE, offer, f"#assign {BOB}")
+    assert desk.ticket().owner.agent == "bob"
+
+
+def test_the_same_command_twice_is_as_good_as_once(desk: Desk, offer: OutboundMail) -> None:
+    for order in ("#claim", "#prio high", "#tag vip", "#watch", "#spam", "#move support"):
+        assert first(desk.reply(ALICE, offer, order)) == first(desk.reply(ALICE, offer, order))
+
+
+def test_every_verb_of_the_grammar_is_carried_out() -> None:
+    assert {verb.name for verb in VERBS} - set(DEEDS) <= {"note", "send", "report"}
+
+
+# ------------------------------------------------------------------ at the shell
+
+
+def at_the_shell(desk: Desk, text: str, handle: str = "alice", sure: bool = False) -> pipeline.Decision:
+    with desk.road.database.begin() as tx:
+        decision = pipeline.decide_command(tx, 1, text, handle, desk.road.settings, desk.road.now, sure=sure)
+        if decision.plan.outcome != "hold":
+            pipeline.carry_out(tx, decision, None, desk.road.now)
+    return decision
+
+
+def test_an_operator_does_what_an_agent_would_and_only_others_are_mailed(desk: Desk, offer: OutboundMail) -> None:
+    at_the_shell(desk, "#assign bob")
+    assert [(m.kind, m.recipient) for m in desk.road.outbox()] == [("assigned", BOB)]
+    assert desk.ticket().owner.agent == "bob"
+    at_the_shell(desk, "#undo")
+    assert desk.ticket().owner is None
+
+
+@pytest.mark.parametrize("text", ["#assign zoe", "#clsoe", "#block", "#merge 7", "#snooze 2020-01-01"])
+def test_what_is_refused_by_mail_is_refused_at_the_shell_and_leaves_nothing(
+    desk: Desk, offer: OutboundMail, text: str
+) -> None:
+    before = desk.ticket()
+    assert at_the_shell(desk, text).plan.outcome == "hold"
+    assert desk.ticket() == before
+    assert desk.road.outbox() == []
+
+
+def test_nobody_acts_for_an_agent_who_is_none(desk: Desk, offer: OutboundMail) -> None:
+    with pytest.raises(LookupError):
+        at_the_shell(desk, "#close", "zoe")
 
 
 def test_a_refused_command_is_corrected_by_reply(desk: Desk, offer: OutboundMail) -> None:
