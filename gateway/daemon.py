@@ -323,4 +323,5 @@ def _notify(*lines: str) -> None:
         return
     address = "\0" + place[1:] if place.startswith("@") else place
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, contextlib.suppress(OSError):
+        channel.settimeout(1.0)  # a manager that does not read must not stop the mail
         channel.sendto("\n".join(lines).encode(), address)

@@ -6,7 +6,7 @@ after a blocked loop), one instance, missed runs as one, memory store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -27,6 +27,15 @@ def start_schedule(jobs: Iterable[Job]) -> AsyncIOScheduler:
         timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
     )
     for job in jobs:
-        scheduler.add_job(job.function, "interval", seconds=job.seconds, id=job.name)
+        scheduler.add_job(_on_the_loop(job.function), "interval", seconds=job.seconds, id=job.name)
     scheduler.start()
     return scheduler
+
+
+def _on_the_loop(function: Callable[[], object]) -> Callable[[], Awaitable[None]]:
+    """The library runs plain functions in threads, and waking a worker (asyncio.Event) from there is a race."""
+
+    async def run() -> None:
+        function()
+
+    return run
