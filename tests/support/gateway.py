@@ -115,7 +115,6 @@ class Gateway:
         }
         self._tables: dict[str, str | None] = {**_TABLES, **(tables or {})}
         self._channel: socket.socket | None = None
-        self._unread = ""
         folder.mkdir(parents=True, exist_ok=True)
         key = folder / "token.key"
         key.touch(mode=0o600)
@@ -160,13 +159,13 @@ class Gateway:
     def launch(self, *, command: Sequence[str] = (), pass_fds: Sequence[int] = (), **environment: str) -> None:
         """Start without waiting."""
         assert self.process is None, "it runs already"
-        self.notifications.clear()
-        self._unread = ""
+        self.notifications = []
         with contextlib.suppress(FileNotFoundError):
             (self.folder / "notify.sock").unlink()
         self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._channel.bind(str(self.folder / "notify.sock"))
-        self._channel.setblocking(False)
+        # Read at once, as systemd does: a socket whose queue is full blocks whoever writes to it.
+        threading.Thread(target=_collect, args=(self._channel, self.notifications), daemon=True).start()
         with (self.folder / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *self.command("serve", "-c", str(self.configuration))],
@@ -187,12 +186,7 @@ class Gateway:
 
     def notified(self) -> list[str]:
         """Every line it has sent to the service manager since it was started."""
-        while self._channel is not None:
-            try:
-                self.notifications += self._channel.recv(4096).decode().split("\n")
-            except BlockingIOError:
-                break
-        return self.notifications
+        return list(self.notifications)
 
     def wait_notified(self, line: str, times: int = 1, patience: float = PATIENCE) -> None:
         """Wait for a line to the service manager; fails at once when the process ends instead."""
@@ -216,7 +210,6 @@ class Gateway:
         """Wait for its end; the exit code."""
         assert self.process is not None
         code = self.process.wait(PATIENCE)
-        self.notified()
         self._forget()
         return code
 
@@ -244,7 +237,8 @@ class Gateway:
     def _forget(self) -> None:
         self.process = None
         if self._channel is not None:
-            self._channel.close()
+            with contextlib.suppress(OSError):
+                self._channel.shutdown(socket.SHUT_RDWR)
             self._channel = None
 
     def restart(self) -> None:
@@ -312,6 +306,13 @@ class Gateway:
             until(lambda: not rest(), patience, what=lambda: f"still waiting: {rest()}\n{self.log()}")
         finally:
             store.close()
+
+
+def _collect(channel: socket.socket, lines: list[str]) -> None:
+    """Everything that is sent to a datagram socket, until it is shut down."""
+    with channel:
+        while packet := channel.recv(4096):
+            lines += packet.decode().split("\n")
 
 
 def wait_for(condition: Any, what: str, patience: float = PATIENCE) -> Any:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 from gateway.demo.mail_client import write_mail
 from gateway.store import journal
 from gateway.store.database import Database
+from gateway.store.deliveries import expire_leases as expire_attempts
 from gateway.store.schema import deliveries
 from gateway.store.schema import journal as journal_table
 from tests.support.databases import SQLITE_AND_POSTGRESQL, PostgresServer
@@ -31,6 +33,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 MAILS = 240
 KILLS = 10
 SENDERS = 3
+CONNECTIONS = 2
+"""[send] max_connections, as it is by default."""
 
 
 @dataclass
@@ -104,7 +108,8 @@ def crashing(request: pytest.FixtureRequest, tmp_path: Path, resolver: str) -> I
         server: PostgresServer = request.getfixturevalue("postgres_server")
         storage = server.create_database()
     with in_background(smtp_sink()) as sink:
-        tables = {"ack": "per_hour = 100000"}
+        send = f'host = "127.0.0.1"\nport = {sink.port}\ntls = "none"\nautomatic_per_hour = 100000'
+        tables = {"ack": "per_hour = 100000", "send": send}
         gateway = Gateway(tmp_path / "desk", send_port=sink.port, resolver=resolver, storage=storage, tables=tables)
         with gateway:
             yield gateway, sink
@@ -119,6 +124,10 @@ def test_what_was_acknowledged_is_there_once_and_nobody_is_written_to_twice(cras
     kill_at_random(gateway, mta, sink, mails, random.Random(seed))
     assert not mta.refusals, "a failure of ours was answered as if it were permanent"
     assert set(mta.acknowledged) == set(mails)
+    if gateway.storage.startswith("postgresql"):
+        gateway.kill()
+        end_leases(gateway.storage)
+        gateway.start()
     gateway.settled(180)
 
     stored = Counter(stored_mails(gateway.storage))
@@ -126,8 +135,11 @@ def test_what_was_acknowledged_is_there_once_and_nobody_is_written_to_twice(cras
     tickets = gateway.rows("tickets", "--all")
     assert Counter(row["customer"] for row in tickets) == Counter(f"c{n}@customer.test" for n in range(MAILS))
     assert_nobody_is_written_to_twice(sink)
-    sent = dict(Counter(states(gateway.storage)))
-    print(f"{MAILS} mails in {mta.attempts} attempts, {len(sink.taken)} mails sent: {sent}")
+    ended = Counter(states(gateway.storage))
+    # An automatic mail whose transmission was cut short is never sent again. Only those on a connection may be.
+    assert ended["unknown"] <= KILLS * CONNECTIONS, ended
+    assert ended["sent"] + ended["unknown"] == ended.total(), ended
+    print(f"{MAILS} mails in {mta.attempts} attempts, {len(sink.taken)} mails sent: {dict(ended)}")
 
 
 def kill_at_random(gateway: Gateway, mta: Mta, sink: Sink, mails: list[bytes], chance: random.Random) -> None:
@@ -163,6 +175,17 @@ def reach(count: Callable[[], int], wanted: int) -> None:
         time.sleep(0.001)
 
 
+def end_leases(storage: str) -> None:
+    """What five minutes do: other hosts may use this database, so a start takes nothing back that a crash left."""
+    database = Database(storage)
+    try:
+        with database.begin() as tx:
+            journal.expire_leases(tx, datetime.now(UTC))
+            expire_attempts(tx, datetime.now(UTC))
+    finally:
+        database.close()
+
+
 def stored_mails(storage: str) -> Iterator[bytes]:
     """The bytes behind every journal row."""
     database = Database(storage)
@@ -195,5 +218,3 @@ def assert_nobody_is_written_to_twice(sink: Sink) -> None:
     assert max(to_customers.values()) == 1
     offers = Counter((taken.rcpt_to[0], header["X-Ticket"]) for taken, header in headers if header["X-Ticket"])
     assert max(offers.values()) == 1
-    # At most once is the promise; that nearly all of them left is what makes it worth something.
-    assert len(to_customers) >= MAILS * 9 // 10

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.mail_client import read_mail, reply_to, text_of, write_mail
-from tests.support.gateway import Gateway, in_background, wait_for
+from tests.support.gateway import PATIENCE, Gateway, in_background, wait_for
 from tests.support.site import INBOX, Site, signed
 from tests.support.smtp_sink import Sink, smtp_sink
 
@@ -28,27 +28,27 @@ class Desk:
 
     def customer_writes(self) -> EmailMessage:
         """Jane's question; Alice's offer."""
-        self._deliver(write_mail(JANE, "Jane Doe", INBOX, "Printer", "It does not print.\n"), INBOX)
+        self.deliver(write_mail(JANE, "Jane Doe", INBOX, "Printer", "It does not print.\n"), INBOX)
         self.mails_to(JANE, 1)
         return self.mails_to(ALICE, 1)[0]
 
     def alice_replies(self, original: EmailMessage, text: str) -> None:
         mail = reply_to(original, ALICE, "Alice Ahmed", text)
-        self._deliver(mail, mail["To"].addresses[0].addr_spec)
+        self.deliver(mail, mail["To"].addresses[0].addr_spec)
 
-    def _deliver(self, mail: EmailMessage, recipient: str) -> None:
+    def deliver(self, mail: EmailMessage, recipient: str) -> None:
         author = mail["From"].addresses[0].addr_spec
         with smtplib.LMTP(str(self.gateway.socket), timeout=60) as client:
             client.sendmail(author, [recipient], signed(mail, author.partition("@")[2]))
 
-    def mails_to(self, address: str, count: int) -> list[EmailMessage]:
+    def mails_to(self, address: str, count: int, patience: float = PATIENCE) -> list[EmailMessage]:
         """Wait until so many mails for somebody have left."""
 
         def found() -> list[EmailMessage]:
             mails = [read_mail(taken.content) for taken in self.relay.taken if f"<{address}>" in taken.rcpt_to[0]]
             return mails if len(mails) >= count else []
 
-        mails: list[EmailMessage] = wait_for(found, f"{count} mails to {address}")
+        mails: list[EmailMessage] = wait_for(found, f"{count} mails to {address}", patience)
         return mails
 
     def waits_in_queue(self) -> dict[str, object]:
@@ -120,6 +120,19 @@ def test_the_author_of_an_answer_that_was_refused_is_told(desk: Desk) -> None:
     assert len(desk.mails_to(BOB, 1)) == 1
     (ticket,) = desk.gateway.rows("tickets")
     assert (ticket["state"], ticket["owner"]) == ("open", "alice")
+
+
+def test_a_relay_that_stalls_over_one_mail_does_not_keep_back_the_others(desk: Desk) -> None:
+    offer = desk.customer_writes()
+    desk.gateway.settled()
+    desk.relay.faults["rcpt"] = ["stall"]
+    desk.alice_replies(offer, ANSWER)
+    wait_for(lambda: not desk.relay.faults["rcpt"], "the relay stalls")
+    other = write_mail("joe@customer.test", "Joe", INBOX, "Scanner", "It does not scan.\n")
+    desk.deliver(other, INBOX)
+    # The stalled attempt is given up after a minute (send.timeout).
+    desk.mails_to("joe@customer.test", 1, patience=40)
+    desk.mails_to(ALICE, 2, patience=40)
 
 
 @pytest.mark.postfix
