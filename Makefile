@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check fast servers bench clean
+.PHONY: demo test check fast servers bench fuzz hostile clean
 
 $(READY): config/requirements.txt setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
@@ -34,6 +34,16 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench.throughput
+
+# Twenty seconds for each reader of strangers' bytes (FUZZ_SECONDS=3600 for a night). atheris is fetched here only: 35 MB.
+FUZZ_SECONDS ?= 20
+fuzz: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps atheris==3.0.0
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+# What fifteen kinds of hostile mail cost everybody else, measured on a real daemon.
+hostile: $(READY)
+	$(BIN)/python -m bench.hostile
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

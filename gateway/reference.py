@@ -129,4 +129,9 @@ _ANY_TOKEN = re.compile(
 
 def strip_tokens(text: str, replacement: str = "") -> str:
     """Text without anything shaped like a token of any installation: what is relayed or shown must not carry one."""
-    return _ANY_TOKEN.sub(replacement, text)
+    for _ in range(4):
+        text, found = _ANY_TOKEN.subn(replacement, text)
+        if not found:
+            return text
+    # Tokens wrapped around tokens, so that each removal makes another one: what is left is torn apart.
+    return _ANY_TOKEN.sub("\N{HORIZONTAL ELLIPSIS}", text)
