@@ -34,7 +34,7 @@ SETTINGS = Settings(
     keys=Keys("k", {"k": bytes(range(32))}),
 )
 
-_RULES = Rules(
+RULES = Rules(
     authentication=AuthenticationRules(),
     own_addresses=frozenset({"support@desk.test"}),
     id_domain="tickets.desk.test",
@@ -57,11 +57,12 @@ class Road:
         recipient: str = "support@desk.test",
         proof: Proof = Proof.DKIM,
         reverse_path: str = "x@y.test",
+        inbox: str = "support",
     ) -> Plan:
         """Journal, read and decide one mail; its author's proof is given, everything else is real."""
         self.now += timedelta(minutes=1)
         envelope = Envelope(
-            reverse_path=reverse_path, recipient=recipient, inbox="support", source="lmtp", received_at=self.now
+            reverse_path=reverse_path, recipient=recipient, inbox=inbox, source="lmtp", received_at=self.now
         )
         with self.database.begin() as tx:
             journal.append(tx, envelope, raw)
@@ -80,7 +81,7 @@ class Road:
                 plans.append(pipeline.process(tx, claimed[0], findings, self.settings, self.now))
 
     def read(self, mail: InboundMail, proof: Proof) -> Findings:
-        findings = examine(mail.raw, mail.envelope, {}, _RULES)
+        findings = examine(mail.raw, mail.envelope, {}, RULES)
         authentication = replace(findings.authentication, proof=proof, temporary=False, why="given by the test")
         return replace(findings, authentication=authentication, needs=())
 
