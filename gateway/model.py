@@ -225,6 +225,7 @@ class DkimResult:
     covers: tuple[str, ...] = ()  # lower-case names in h=
     signed_at: datetime | None = None  # t=, else the covered Date
     replay_key: str = ""  # SHA-256 of the canonical header data it signs, b= empty (security.md 4.8)
+    key_bits: int = 0  # of the RSA key of a pass we checked; 0: another kind of key, or vouched for by a trusted server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,13 +24,13 @@ from gateway.desk.naming import find_named, find_split, find_undone, with_people
 from gateway.desk.personal import is_personal, read_personal
 from gateway.desk.plan import customer_of, make_plan, wanted_ticket, without_answers
 from gateway.desk.policy import judge
-from gateway.model import Findings, InboundMail, Mailbox, Match, Orders, OutboundMail, Person, Plan, TicketFacts
+from gateway.model import Facts, Findings, InboundMail, Mailbox, Match, Orders, OutboundMail, Person, Plan, TicketFacts
 from gateway.outbound.compose import compose_all
 from gateway.outbound.relay import relay_text
 from gateway.settings import Settings
 from gateway.store import answers, deliveries, journal, search, tickets, timers
 from gateway.threading.clues import find_clues
-from gateway.threading.match import choose_ticket
+from gateway.threading.match import choose_ticket, find_moved
 from gateway.threading.subjects import canonical_subject
 
 
@@ -63,7 +63,7 @@ def decide(tx: Connection, mail: InboundMail, findings: Findings, settings: Sett
     clues = find_clues(findings.message, findings.body, mail.envelope, settings.keys, settings, findings.reports)
     facts = tickets.recall(tx, clues, findings, mail, settings, now)
     facts = replace(facts, choices=choices, away=find_absences(choices, settings, now))
-    match = _instructed(mail) or choose_ticket(clues, facts, findings, settings, now)
+    match = _instructed(mail, facts) or choose_ticket(clues, facts, findings, settings, now)
     case = Case(mail=mail, findings=findings, clues=clues, facts=facts, match=match, settings=settings, now=now)
     case = replace(case, verdict=judge(case))
     case = replace(case, ticket=_take_ticket(tx, case))
@@ -138,11 +138,16 @@ def write_mails(case: Case, plan: Plan) -> tuple[OutboundMail, ...]:
 # ------------------------------------------------------------------ the steps, where they need more than a call
 
 
-def _instructed(mail: InboundMail) -> Match | None:
-    """A released mail belongs where the person who released it saw it."""
-    if mail.instruction is None:
+def _instructed(mail: InboundMail, facts: Facts) -> Match | None:
+    """A released mail belongs where the person who released it saw it, or where that went by a merge since."""
+    instruction = mail.instruction
+    if instruction is None:
         return None
-    return Match(ticket=mail.instruction.ticket, ground="released", event=mail.instruction.event)
+    ticket = facts.tickets.get(instruction.ticket)
+    if ticket is None:
+        return Match(ticket=instruction.ticket, ground="released", event=instruction.event)
+    event = find_moved(ticket, instruction.ticket, instruction.event)
+    return Match(ticket=ticket.number, ground="released", event=event)
 
 
 def _take_ticket(tx: Connection, case: Case) -> TicketFacts | None:

@@ -185,7 +185,7 @@ def _judge(
         return replace(shown, result="policy", reason=objection)
     if key.kind == "rsa" and key.bits < max(MIN_KEY_BITS, demands.key_bits):
         return replace(shown, result="policy", reason=f"the key of {key.bits} bits is too short")
-    return replace(shown, result="pass", reason=reason)
+    return replace(shown, result="pass", reason=reason, key_bits=key.bits if key.kind == "rsa" else 0)
 
 
 def _find_signing_time(signature: _Signature, header: Header) -> datetime | None:

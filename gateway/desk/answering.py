@@ -43,7 +43,7 @@ def plan_released(case: Case) -> Plan:
         return filing.plan_new(case)  # it was held beside no ticket: it opens its own
     if instruction.act == "admit":
         return filing.plan_filed(case)
-    text = instruction.text if instruction.text is not None else _held_text(case, instruction.event)
+    text = instruction.text if instruction.text is not None else _held_text(case, case.match.event)
     author = _author_of_held(case, instruction)
     if instruction.act == "note":
         return _note(Draft(case, reason="released"), case, text, author).plan("note")
@@ -84,6 +84,9 @@ def find_trouble(case: Case) -> Plan | None:
     """Why this mail must be held and its author asked; None when everything in it was understood."""
     if case.orders.held:
         return hold_answer(case, "command")
+    observer = case.agent is not None and case.agent.role == "observer"
+    if observer and case.orders.text.strip() and not case.orders.internal and case.match.kind != "n":
+        return hold_answer(case, "observer-text")
     if case.own.from_html and (case.orders.commands or case.orders.internal):
         return hold_answer(case, "html-command")
     problem = check_orders(case)
@@ -301,7 +304,7 @@ def _held_text(case: Case, event: int) -> str:
 
 def _author_of_held(case: Case, instruction: Instruction) -> Person:
     assert case.ticket is not None
-    held = next((h for h in case.ticket.held if h.event == instruction.event), None)
+    held = next((h for h in case.ticket.held if h.event == case.match.event), None)
     for person in case.facts.agents.values():
         if person.party == (held.party if held else instruction.by):
             return person

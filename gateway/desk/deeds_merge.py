@@ -89,15 +89,20 @@ def merge(deed: Deed) -> str:
     for number in (deed.ticket.number, target.number):
         others.pop(number, None)
     there = Draft(replace(deed.case, ticket=target), reason="merge")
-    _copy_history(there, deed.ticket, deed.person, deed.draft.events, deed.case.mail.id)
-    _leave(deed.draft, deed.ticket, target, deed.person)
+    decided = deed.draft.resolved
+    waiting = [h for h in deed.ticket.held if not h.resolution and h.event not in decided]
+    here = replace(deed.ticket, held=tuple(waiting))
+    _copy_history(there, here, deed.person, deed.draft.events, deed.case.mail.id)
+    _leave(deed.draft, here, target, deed.person)
+    _tell_owner(deed.draft, deed.ticket, target, deed.person)
     for ticket in others.values():
         side = Draft(replace(deed.case, ticket=ticket), reason="merge")
         _copy_history(there, ticket, deed.person)
         _leave(side, ticket, target, deed.person)
+        _tell_owner(side, ticket, target, deed.person)
         deed.draft.beside(side.plan("merge"))
     merged = [deed.ticket, *others.values()]
-    _take_in(there, deed.case, target, merged)
+    _take_in(there, deed, target, merged)
     first = there.events[0].number
     there.annotate(first, {"undo": json.dumps({"merge": [_as_it_was(t, target) for t in merged]})})
     deed.draft.beside(there.plan("merge"))
@@ -125,8 +130,16 @@ def _leave(draft: Draft, ticket: TicketFacts, target: TicketFacts, person: Perso
             draft.resolve(held.event, "merged")
 
 
-def _take_in(draft: Draft, case: Case, target: TicketFacts, merged: Sequence[TicketFacts]) -> None:
+def _tell_owner(draft: Draft, ticket: TicketFacts, target: TicketFacts, person: Person) -> None:
+    """A colleague whose ticket was merged away learns where it went."""
+    owner = assignment.owner_of(draft.case, ticket)
+    if owner is not None and owner.party != person.party:
+        draft.notify("answered", [owner], author=person, reason="merge", data={"into": str(target.number)})
+
+
+def _take_in(draft: Draft, deed: Deed, target: TicketFacts, merged: Sequence[TicketFacts]) -> None:
     """The other side: people, and what still waits for an answer."""
+    case = deed.case
     people = tuple(dict.fromkeys(p.party for ticket in merged for p in ticket.participants))
     watching = tuple(dict.fromkeys((*target.watchers, *(w for ticket in merged for w in ticket.watchers))))
     draft.change(TicketChange(add_participants=people, watchers=watching))
@@ -140,6 +153,10 @@ def _take_in(draft: Draft, case: Case, target: TicketFacts, merged: Sequence[Tic
         draft.change(TicketChange(state=State.OPEN if owned else State.NEW))
         draft.clear_timers(*_TIMERS)
         set_reminders(draft, replace(case, ticket=target), owned=owned)
+    mails = [e for e in draft.events if e.kind == "mail" and e.public]
+    if waits and mails and owner is not None and owner.party != deed.person.party:
+        author = next((p for ticket in merged for p in ticket.participants if p.party == mails[-1].party), None)
+        draft.notify("customer-reply", [owner], about=mails[-1].number, author=author)
 
 
 def _copy_history(

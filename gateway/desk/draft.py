@@ -246,6 +246,11 @@ class Draft:
         return self._change
 
     @property
+    def resolved(self) -> frozenset[int]:
+        """Held events this plan decides."""
+        return frozenset(event for event, _ in self._resolved)
+
+    @property
     def choices(self) -> tuple[tuple[str, str, str], ...]:
         return tuple(self._choices)
 

@@ -424,10 +424,14 @@ def test_a_late_answer_to_a_merged_ticket_still_collides(desk: Desk) -> None:
 
 def to_bob_of(desk: Desk, number: int) -> OutboundMail:
     """Bob's offer of a ticket, as it was sent."""
+    return offer_of(desk, number, BOB)
+
+
+def offer_of(desk: Desk, number: int, recipient: str) -> OutboundMail:
     offered = next(e for e in desk.ticket(number).events if e.kind == "offer")
     with desk.road.database.begin() as tx:
         sent = deliveries.find_of_event(tx, number, offered.number)
-    return next(entry.delivery.mail for entry in sent if entry.delivery.mail.recipient == BOB)
+    return next(entry.delivery.mail for entry in sent if entry.delivery.mail.recipient == recipient)
 
 
 @pytest.mark.parametrize(("first_word", "done"), [("#send", True), ("#merge 1", True), ("#discard", False)])
@@ -483,6 +487,30 @@ def test_several_tickets_are_merged_at_once_and_a_chain_is_followed(desk: Desk) 
     (answer,) = desk.reply(ALICE, three, "All four are fixed.")
     assert answer.ticket == 4
     assert four.ticket == 4
+
+
+def test_a_confirmed_question_does_not_wait_in_the_other_ticket(desk: Desk) -> None:
+    _, two = both(desk, second=TOM)
+    asked = desk.reply(ALICE, two, "#note same office\n#merge 1")
+    desk.reply(ALICE, asked[0], "#send")
+    assert [h for h in desk.ticket(1).held if not h.resolution] == []
+    assert "same office" in [e.text for e in desk.ticket(1).events if e.kind == "note"]
+    with desk.road.database.begin() as tx:
+        assert journal.list_held(tx) == []
+
+
+def test_owners_are_told_of_a_merge_that_touches_their_ticket(desk: Desk) -> None:
+    both(desk)
+    bobs_one, bobs_two = to_bob_of(desk, 1), to_bob_of(desk, 2)
+    alices = desk.reply(ALICE, offer_of(desk, 2, ALICE), "#prio high")[0]
+    desk.reply(BOB, bobs_two, "#claim")
+    out = desk.reply(ALICE, alices, "#merge 1")
+    assert "#2 is part of 1 now - it was yours" in text_of(to(out, BOB))
+    desk.write(JANE, "And a third.", subject="Third")
+    desk.reply(BOB, bobs_one, "Fixed.")
+    out = desk.reply(ALICE, offer_of(desk, 3, ALICE), "#merge 1")
+    assert (to(out, BOB).kind, to(out, BOB).ticket) == ("customer-reply", 1)
+    assert desk.ticket(1).state is State.OPEN
 
 
 def test_a_merged_number_means_the_ticket_it_went_into(desk: Desk) -> None:
@@ -717,6 +745,20 @@ def test_an_observer_changes_nothing(desk: Desk, offer: OutboundMail, order: str
     note = to(desk.reply(ALICE, offer, "#note for your eyes @olga"), "olga@corp.test")
     assert "not allowed for you" in first(desk.reply("olga@corp.test", note, order))
     assert desk.ticket().state is State.NEW
+
+
+def test_an_observer_who_watches_writes_to_nobody_outside(desk: Desk, offer: OutboundMail) -> None:
+    note = to(desk.reply(ALICE, offer, "#note for your eyes @olga"), "olga@corp.test")
+    desk.reply("olga@corp.test", note, "#watch")
+    copy = to(desk.reply(ALICE, offer, "Fixed."), "olga@corp.test")
+    asked = desk.reply("olga@corp.test", copy, "I would not say so.")
+    assert [m.recipient for m in asked] == ["olga@corp.test"]
+    assert "you only read here" in first(asked)
+    out = desk.reply("olga@corp.test", asked[0], "#send")
+    assert JANE not in {m.recipient for m in out}
+    out = desk.reply("olga@corp.test", asked[0], "#note")
+    assert JANE not in {m.recipient for m in out}
+    assert "I would not say so." in [e.text for e in desk.ticket().events if e.kind == "note"]
 
 
 def test_an_observer_may_watch(desk: Desk, offer: OutboundMail) -> None:

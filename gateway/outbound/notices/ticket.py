@@ -160,7 +160,7 @@ def write_customer_reply(scene: Scene) -> Writing:
 
 def write_answered(scene: Scene) -> Writing:
     """A colleague answered or took the ticket: for watchers and for the owner it was taken from."""
-    if scene.notice.reason in ("claim", "assign"):
+    if scene.notice.reason in ("claim", "assign", "merge"):
         return _taken(scene)
     return _news(scene, "answered.txt", ticket_event="answered", from_name=via(scene, scene.notice.author))
 
