@@ -12,7 +12,15 @@ from gateway.errors import TemporaryError
 from gateway.model import OutboundMail, Person, Plan, TicketFacts
 from gateway.outbound import markup, thread
 from gateway.outbound.addressing import agent_name, mail_address, reply_address, reverse_path
-from gateway.outbound.letter import Letter, LetterError, is_message_id, mailbox_value, render, text_value
+from gateway.outbound.letter import (
+    Letter,
+    LetterError,
+    forget_files,
+    is_message_id,
+    mailbox_value,
+    render,
+    text_value,
+)
 from gateway.outbound.notices import BUILDERS, TO_CUSTOMERS, Scene, Writing
 from gateway.outbound.onetap import make_link
 from gateway.outbound.words import Words
@@ -31,18 +39,21 @@ def compose_all(plan: Plan, ticket: TicketFacts | None, settings: Settings, now:
     """
     inbox = _find_inbox(plan, ticket, settings)
     mails = []
-    for notice in plan.notices:
-        for recipient in notice.recipients:
-            scene = Scene(
-                settings=settings,
-                words=_words_for(recipient, settings),
-                inbox=inbox,
-                ticket=ticket,
-                notice=notice,
-                recipient=recipient,
-                now=now,
-            )
-            mails.append(_compose(scene))
+    try:
+        for notice in plan.notices:
+            for recipient in notice.recipients:
+                scene = Scene(
+                    settings=settings,
+                    words=_words_for(recipient, settings),
+                    inbox=inbox,
+                    ticket=ticket,
+                    notice=notice,
+                    recipient=recipient,
+                    now=now,
+                )
+                mails.append(_compose(scene))
+    finally:
+        forget_files()
     return tuple(mails)
 
 

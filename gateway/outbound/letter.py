@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from email import policy
 from email.parser import BytesParser
 from email.utils import quote
+from functools import lru_cache
 
 from gateway.address import clean_name, clean_text, is_address, split_address
 from gateway.errors import TemporaryError
@@ -146,8 +147,14 @@ def _text_entity(subtype: str, text: str, *, force_quoted: bool = False) -> tupl
     return [f'Content-Type: text/{subtype}; charset="utf-8"', f"Content-Transfer-Encoding: {encoding}"], body
 
 
+@lru_cache(maxsize=32)  # a file goes to every agent of an inbox, and encoding is most of the work on it
 def _base64(raw: bytes) -> bytes:
     return base64.encodebytes(raw).replace(b"\n", b"\r\n") or b"\r\n"
+
+
+def forget_files() -> None:
+    """Let go of the files encoded so far: they are remembered for the mails of one plan only."""
+    _base64.cache_clear()
 
 
 def _file_parameters(name: str) -> str:
