@@ -27,6 +27,7 @@ MOST_TEXT = 200_000
 """Characters of quoted and of new text searched for a reference line."""
 
 _OWN_ID = re.compile(r"[0-9]{1,8}\.[0-9]{1,5}\.[0-9]{1,7}\.[a-z2-7]{17}@[a-z0-9.-]{1,255}")
+_NAMED = re.compile(r"(?:^|\s)(?:message )?from\s[^<>]{0,100}<([^<>@\s]{1,100}@[^<>\s]{1,253})>", re.IGNORECASE)
 _ACTION_TOKEN = re.compile(r"[a-z2-7]{17}\Z")
 _ACTION_TICKET = re.compile(r"([1-9][0-9]{0,7})(?:\.(0|[1-9][0-9]{0,4}))?\Z")
 _LONGEST_ACTION = 200  # mail.md 12.4
@@ -49,7 +50,9 @@ def find_clues(
     """
     tokens, bad_tokens = _find_tokens(message, envelope, keys, settings)
     own = "<" + message.message_id.strip("<> ") + ">"
-    in_reply_to = _clean_ids(message.in_reply_to[-MOST_REFERENCES:], own)
+    answered = _clean_ids(message.in_reply_to[-MOST_REFERENCES:], own)
+    people = _addresses_as_ids(message) if answered else set()
+    in_reply_to = tuple(one for one in answered if one.lower() not in people)
     references = _clean_ids(message.references[-MOST_REFERENCES:], own)
     return Clues(
         tokens=tokens,
@@ -63,7 +66,7 @@ def find_clues(
         subject_reference=find_ticket_tag(message.subject),
         subject=canonical_subject(message.subject),
         thread_index=read_thread_index(message.fields.get("thread-index", ())),
-        is_reply=bool(in_reply_to or references),
+        is_reply=bool(answered or references),
     )
 
 
@@ -130,6 +133,16 @@ def _clean_ids(ids: Iterable[str], own: str) -> tuple[str, ...]:
         if inner and message_id != own and len(message_id.encode("utf-8", "replace")) <= LONGEST_ID:
             cleaned[message_id] = None
     return tuple(cleaned)
+
+
+def _addresses_as_ids(message: Message) -> set[str]:
+    """What looks like an id in "Message from Bo Berg <bo@berg.test> of Monday" and is a person's address.
+
+    Old Unix clients write that. As an id it would bring together whatever the same author answers to the same person.
+    """
+    mailboxes = (*message.recipients, message.author.address if message.author else "")
+    named = (found[1] for text in _raw(message, "in-reply-to") for found in _NAMED.finditer(text))
+    return {f"<{address.lower()}>" for address in (*mailboxes, *named) if address}
 
 
 def _find_own_ids(

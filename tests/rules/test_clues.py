@@ -51,6 +51,25 @@ def tokens(found: Clues) -> list[tuple[str, int, int, int, str]]:
 # ------------------------------------------------------------------ tokens in addresses
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"recipients": ("bo@berg.test",)},
+        {"author": Mailbox("Bo Berg", "Bo@berg.test")},
+        {"fields": {"in-reply-to": ("Message from Bo Berg <bo@berg.test> of Monday <7@berg.test>",)}},
+    ],
+)
+def test_a_persons_address_in_in_reply_to_is_no_id(message: dict[str, Any]) -> None:
+    found = clues(in_reply_to=("<bo@berg.test>", "<7@berg.test>"), **message)
+    assert found.in_reply_to == ("<7@berg.test>",)
+    assert found.is_reply
+
+
+def test_an_id_among_words_is_an_id() -> None:
+    value = 'Your message of "Mon, 23 Nov 2026" <7@berg.test>'
+    assert clues(in_reply_to=("<7@berg.test>",), fields={"in-reply-to": (value,)}).in_reply_to == ("<7@berg.test>",)
+
+
 def test_the_envelope_is_the_first_place_for_a_token() -> None:
     found = clues(T, recipients=(A,), to=(Mailbox("", A),))
     assert tokens(found) == [("t", 4827, 0, 31, "envelope"), ("a", 4827, 3, 1, "to")]
