@@ -620,7 +620,8 @@ class Plan:
     message_ids: tuple[MessageIdFact, ...] = ()  # ids of received mail to remember
     acknowledged: str = ""  # address that counts against the acknowledgement budget
     replay_keys: tuple[str, ...] = ()
-    undelivered: tuple[tuple[int, int, str], ...] = ()  # (event, party, what the report says): that delivery failed
+    # (ticket and event it was sent for, party, what the report says): that delivery failed
+    undelivered: tuple[tuple[int, int, int, str], ...] = ()
     beside: tuple[Plan, ...] = ()  # what happens to other tickets (merge, split), in the same transaction
     choices: tuple[tuple[str, str, str], ...] = ()  # (handle, name, value): own settings of agents
     blocks: tuple[tuple[str, bool], ...] = ()  # (address, blocked or not any more)

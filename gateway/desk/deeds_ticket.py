@@ -113,12 +113,26 @@ def spam(deed: Deed) -> str:
 
 
 def check_notspam(case: Case, command: Command) -> Problem | None:
+    """A ticket that is spam; for a lead, also one whose sender is blocked."""
     ticket = case.ticket
-    return None if ticket is not None and ticket.state is State.SPAM else trouble("not-spam", command)
+    if ticket is not None and (ticket.state is State.SPAM or _lifts_block(case)):
+        return None
+    return trouble("not-spam", command)
+
+
+def _lifts_block(case: Case) -> bool:
+    return case.agent is not None and case.agent.role == "lead" and sender_to_block(case) in case.facts.blocks
 
 
 def notspam(deed: Deed) -> str:
-    """No spam after all: open again, with its reminders."""
+    """No spam after all: open again, with its reminders. A lead's word lets the sender's mail in again, too."""
+    if _lifts_block(deed.case):
+        address = sender_to_block(deed.case)
+        deed.draft.add_event("unblock", party=deed.person.party, reason=address)
+        deed.draft.block(address, False)
+        deed.draft.explain(f"mail from {address} comes in again")
+    if deed.ticket.state is not State.SPAM:
+        return "notspam"
     owned = assignment.owner_of(deed.case, deed.ticket) is not None
     deed.draft.add_event("notspam", party=deed.person.party)
     deed.draft.change(TicketChange(state=State.OPEN if owned else State.NEW))

@@ -48,7 +48,7 @@ class Draft:
         self._blocks: list[tuple[str, bool]] = []
         self._withdrawn: list[int] = []
         self._lines: list[str] = []
-        self._undelivered: list[tuple[int, int, str]] = []
+        self._undelivered: list[tuple[int, int, int, str]] = []
         self.acknowledged = ""
 
     # -------------------------------------------------------------- history
@@ -270,7 +270,12 @@ class Draft:
 
     def report_undelivered(self, event: int, party: int, words: str) -> None:
         """A report at our bounce address: the mail of this event to this party did not arrive."""
-        self._undelivered.append((event, party, words))
+        ticket = self.case.ticket
+        line = next((e for e in ticket.events if e.number == event), None) if ticket else None
+        # A line that a merge brought here was sent under the number it had first.
+        first = line.data.get("from", "").split()[-1:] if line else []
+        number, _, sent = first[0].partition(".") if first else (str(ticket.number if ticket else 0), "", str(event))
+        self._undelivered.append((int(number), int(sent), party, words))
 
     def set_timer(self, kind: str, due_at: datetime, party: int = 0, data: Mapping[str, str] | None = None) -> None:
         ticket = self.case.ticket.number if self.case.ticket else 0

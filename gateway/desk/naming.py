@@ -21,7 +21,7 @@ class Named:
 
     addresses: tuple[str, ...] = ()  # of people who may become participants: made when new
     tickets: tuple[int, ...] = ()
-    blocked: str = ""  # an address about to be blocked
+    blocked: str = ""  # an address about to be blocked or let in again
     unsent: bool = False  # whether answers of this ticket still wait
 
 
@@ -35,7 +35,7 @@ def find_named(case: Case) -> Named:
     return Named(
         addresses=tuple(addresses),
         tickets=numbers,
-        blocked=sender_to_block(case) if any(c.verb == "block" for c in commands) else "",
+        blocked=sender_to_block(case) if any(c.verb in ("block", "notspam") for c in commands) else "",
         unsent=any(c.verb == "undo" for c in commands),
     )
 

@@ -212,8 +212,8 @@ def report_failed(tx: Connection, delivery_id: int, reply: str, now: datetime) -
 
 def record_reports(tx: Connection, plan: Plan, now: datetime) -> None:
     """What delivery reports say of mails of the plan's ticket: each concerns exactly one delivery (security.md 9)."""
-    for event, party, words in plan.undelivered:
-        for entry in find_of_event(tx, plan.ticket, event, party):
+    for ticket, event, party, words in plan.undelivered:
+        for entry in find_of_event(tx, ticket, event, party):
             report_failed(tx, entry.delivery.id, words, now)
 
 

@@ -21,6 +21,7 @@ _asked_for = sa.or_(
 _FIND = sa.select(persons).where(_asked_for)
 _FIND_AND_AGENTS = sa.select(persons).where(sa.or_(_asked_for, persons.c.agent > ""))  # ">" can use the index, "!=" not
 _BY_ADDRESS = sa.select(persons).where(persons.c.address == bindparam("folded"))
+_CHOICES = sa.select(agent_settings)
 _BLOCKED = sa.select(blocks.c.address).where(blocks.c.address.in_(bindparam("addresses", expanding=True)))
 _MARK_KNOWN = sa.update(persons).where(persons.c.address == bindparam("folded"), persons.c.known.is_(False))
 
@@ -98,7 +99,7 @@ def mark_known(tx: Connection, address: str) -> None:
 def agent_choices(tx: Connection) -> dict[str, dict[str, str]]:
     """What agents set by mail, handle -> name -> value; overlays agents.toml (mail.md 14)."""
     choices: dict[str, dict[str, str]] = {}
-    for row in tx.execute(sa.select(agent_settings)):
+    for row in tx.execute(_CHOICES):
         choices.setdefault(row.handle, {})[row.name] = row.value
     return choices
 

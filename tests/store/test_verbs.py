@@ -378,6 +378,17 @@ def test_a_lead_blocks_a_sender_and_undoes_it(desk: Desk) -> None:
     assert desk.write("x@evil.test", "Sorry.", subject="Third")
 
 
+def test_a_lead_lets_a_blocked_sender_in_again_with_notspam(desk: Desk) -> None:
+    bob = to(desk.write("x@evil.test", "Buy!"), BOB)
+    told = to(desk.reply(BOB, bob, "#note see this @carol"), CAROL)
+    desk.reply(CAROL, told, "#spam\n#block")
+    assert desk.ticket().state is State.SPAM
+    desk.reply(BOB, bob, "#notspam")
+    assert desk.write("x@evil.test", "Buy more!", subject="Again") == []
+    desk.reply(CAROL, told, "#notspam")
+    assert desk.write("x@evil.test", "Sorry.", subject="Third")
+
+
 # ------------------------------------------------------------------ merge
 
 
@@ -533,6 +544,25 @@ def test_a_bounce_of_a_merged_tickets_answer_reopens_the_other(desk: Desk) -> No
     told = to(desk.road.outbox(), ALICE)
     assert (told.kind, told.ticket) == ("undelivered", 1)
     assert desk.ticket(1).state is State.OPEN
+
+
+def test_a_report_about_mail_of_a_merged_ticket_fails_exactly_that_delivery(desk: Desk) -> None:
+    _, two = both(desk)
+    (answer,) = desk.reply(ALICE, two, "Fixed.")
+    desk.reply(ALICE, two, "#merge 1")
+    report = make_mail(
+        "mailer-daemon@customer.test",
+        "Undelivered: 550 5.1.1 no such user",
+        subject="Undelivered Mail Returned to Sender",
+        to=answer.reverse_path,
+        extra=f"X-Failed-Recipients: {JANE}\r\nAuto-Submitted: auto-replied",
+    )
+    plan = desk.road.arrive(report, recipient=answer.reverse_path, reverse_path="", proof=Proof.NONE)
+    assert (plan.outcome, plan.ticket) == ("report", 1)
+    assert to(desk.road.outbox(), ALICE).kind == "undelivered"
+    with desk.road.database.begin() as tx:
+        (entry,) = deliveries.find_of_event(tx, 2, answer.event)
+    assert entry.state is deliveries.DeliveryState.FAILED
 
 
 def test_a_merge_is_undone_with_one_tap(desk: Desk) -> None:
