@@ -165,6 +165,7 @@ class Forwarded:
     subject: str = ""
     text: str = ""
     attached: bool = False  # from a message/rfc822 part: exact
+    message_id: str = ""  # of an attached original; "" when nobody can tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from gateway.desk.policy import judge
 from gateway.model import Facts, Findings, InboundMail, Mailbox, Match, Orders, OutboundMail, Person, Plan, TicketFacts
 from gateway.outbound.compose import compose_all
 from gateway.outbound.relay import relay_text
+from gateway.outbound.words import Words
 from gateway.settings import Settings
 from gateway.store import answers, deliveries, journal, search, tickets, timers
 from gateway.threading.clues import find_clues
@@ -214,7 +215,9 @@ def _one_tap(case: Case) -> Orders:
     assert case.clues.action is not None
     reading = read_subject(case.findings.message.subject, case.settings.commands)
     orders = Orders(commands=(reading.command,) if reading.command else (), held=reading.command is None)
-    words = case.own.text.replace("Just press Send.", "").strip()
+    general = case.settings.ticketgate
+    press_send = Words(case.settings.folder, general.language, general.timezone).say("press_send")
+    words = case.own.text.replace(press_send, "").strip()
     return replace(orders, text=words, internal=bool(words), bare=not words)
 
 

@@ -43,7 +43,14 @@ def _read_attached(parts: Sequence[Attachment]) -> Forwarded | None:
     authors = {mail.author.address.casefold() for mail in originals if mail.author and mail.author.address}
     date = first.fields.get("date", ("",))[0]
     author = first.author if len(authors) == 1 and first.author and first.author.address else None
-    return Forwarded(author=author, date=date, subject=first.subject, text=first.text.strip(), attached=True)
+    return Forwarded(
+        author=author,
+        date=date,
+        subject=first.subject,
+        text=first.text.strip(),
+        attached=True,
+        message_id=first.message_id if author else "",
+    )
 
 
 def _read_inline(message: Message) -> Forwarded | None:

@@ -76,7 +76,8 @@ def _about_ticket(case: Case) -> Plan:
         _note(draft, case, orders.text, person)
     else:
         _answer(draft, case, orders.text, person, close=_has(orders, "close"))
-    carry_out(draft, case, person, quiet=True, but=FIRST)
+    # A press on a link is always confirmed (mail.md 12.4); beside an answer of the agent's own success is silent.
+    carry_out(draft, case, person, quiet=case.match.ground != "action", but=FIRST)
     return draft.plan("note" if internal else "answer")
 
 
@@ -332,6 +333,7 @@ def _forwarded(case: Case) -> Plan:
         party=customer.party if customer else 0,
         public=True,
         text=forwarded.text or case.findings.message.text,
+        original=forwarded.message_id,
     )
     if case.own.text.strip():
         draft.add_event("note", party=person.party, text=case.own.text)
@@ -365,7 +367,7 @@ def _own_matter(case: Case) -> Plan:
         [person],
         about=number,
         in_reply_to=case.findings.message.message_id,
-        data={"uncertain": "1"},
+        data={"uncertain": "1", "own": "1"},
     )
     others = [p for p in assignment.offered(case) if p.party != person.party]
     draft.notify("offer", others, about=number, author=person)

@@ -110,6 +110,7 @@ def carry_out(
             "verb": case.orders.commands[0].verb,
             "done": "\n".join(done),
             "undo": "1" if undoable and case.ticket else "",
+            "note_kept": "1" if case.match.ground == "action" and case.orders.text.strip() else "",
             "subject": case.findings.message.subject,
         },
     )

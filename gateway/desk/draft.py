@@ -63,8 +63,13 @@ class Draft:
         answers: int = 0,
         reason: str = "",
         data: Mapping[str, str] | None = None,
+        original: str | None = None,
     ) -> int:
-        """An event made of the mail being decided; remembers its Message-ID. Returns the event's number."""
+        """An event made of the mail being decided; remembers its Message-ID. Returns the event's number.
+
+        ``original``: the Message-ID of the mail inside a forward ("" when unknown). The conversation knows the event by
+        that one; the forward's own belongs to an agent's mailbox and no participant has ever seen it.
+        """
         message = self.case.findings.message
         number = self.add_event(
             kind,
@@ -73,7 +78,7 @@ class Draft:
             text=text,
             answers=answers,
             reason=reason or self.reason,
-            message_id=message.message_id,
+            message_id=message.message_id if original is None else original,
             attachments=tuple(a.name for a in message.attachments),
             from_mail=True,
             data=data,
@@ -85,8 +90,12 @@ class Draft:
                     ticket=self.case.ticket.number,
                     event=number,
                     at=self.case.now,
-                    public=public,
+                    public=public and original is None,
                 )
+            )
+        if original and self.case.ticket:
+            self._message_ids.append(
+                MessageIdFact(message_id=original, ticket=self.case.ticket.number, event=number, at=self.case.now)
             )
         if public:
             self._await_parents(number)

@@ -70,6 +70,8 @@ def plan_personal(case: Case) -> Plan:
 
 def _trouble(case: Case) -> tuple[str, dict[str, str]]:
     orders = case.orders
+    if case.match.ground == "action" and not case.own_token:
+        return "dead-link", {}
     if orders.held:
         said = orders.bad_line or orders.text.strip().partition("\n")[0]
         unknown = bool(orders.bad_line)

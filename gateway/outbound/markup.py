@@ -100,7 +100,7 @@ def agent_page(text: str, *, ticket: int, title: str, language: str, hrefs: Coll
     pieces = [f'<p style="opacity:.7;margin:0 0 12px">{escape(status)}</p>', *_blocks(body, hrefs)]
     if footer:
         # Fields stand two blanks apart in the text; HTML would run them together.
-        spaced = re.sub(r"(?<=\S) {2,}(?=\S)", " \u00b7 ", footer)
+        spaced = re.sub(r"(?<=\S) {2,}(?=\S)(?!mailto:)", " \u00b7 ", footer)
         pieces += [_RULE, '<div style="font-size:13px;opacity:.8">', *_blocks(spaced, hrefs), "</div>"]
     content = "\n".join(pieces)
     made = page(title, f'<div id="tg-{ticket}">{content}</div>' if ticket else f"<div>{content}</div>", language)

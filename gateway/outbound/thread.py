@@ -61,7 +61,7 @@ def received_id(ticket: TicketFacts, number: int) -> str:
         if event.number == number and event.message_id and is_message_id(event.message_id):
             return event.message_id
     for fact in ticket.message_ids:
-        if fact.event == number and fact.party == 0 and is_message_id(fact.message_id):
+        if fact.event == number and fact.party == 0 and fact.public and is_message_id(fact.message_id):
             return fact.message_id
     return ""
 

@@ -71,7 +71,7 @@ def choose_ticket(clues: Clues, facts: Facts, findings: Findings, settings: Sett
         match = step()
         if match is not None:
             break
-    match = match or Match()
+    match = match or ladder.dead_link() or Match()
     return replace(match, declined=(*ladder.declined, *ladder.contradicted(match)), perhaps=ladder.same_matter(match))
 
 
@@ -256,6 +256,14 @@ class _Ladder:
             self._decline("[#n]", ticket.number, "automatic mail of somebody who is no participant")
             return None
         return self._reopen_or_follow(ticket, Match(ticket=ticket.number, ground="subject"), "[#n]")
+
+    def dead_link(self) -> Match | None:
+        """A one-tap mail whose token is none of this agent's: a link of a forwarded notice, or an old one.
+
+        It is answered, and no customer is looked for: a ticket called "close 4827.3" would be offered to everybody.
+        """
+        pressed = self.clues.action is not None and self.facts.author_agent and not self.clues.is_reply
+        return Match(ground="action") if pressed else None
 
     # -------------------------------------------------------------- what the steps ask
 

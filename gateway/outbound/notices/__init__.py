@@ -32,7 +32,7 @@ unproven           about! (the held event), author (the person it claims to be, 
                    attachments
 undelivered        about! (the relayed event, or the answer), party (of the recipient), recipient (address), status
                    ("5.2.2"), diagnostic, report (text to attach), deferred ("1": still being tried), unknown ("1")
-forward            about!; uncertain ("1": nobody knows who the customer is), address
+forward            about!; uncertain ("1": nobody knows who the customer is), own ("1": the agent wrote it), address
 command            about, in_reply_to (the command mail); done: a line for each thing done, "verb value" (value: a
                    name, or an ISO time); undo ("1": show the link), note_kept ("1"), problem,
                    verb: show, history, export … (text: the body; show and history are made here without it)

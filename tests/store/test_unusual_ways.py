@@ -1,0 +1,77 @@
+"""What people do besides replying: old links, links of a colleague, mail of their own, forwards with the original."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+from email.policy import SMTP
+
+import pytest
+
+from gateway.model import State
+from gateway.store.database import Database
+from tests.store.test_verbs import ALICE, BOB, DESK, JANE, Desk, header_of, text_of, to
+from tests.support.spine import make_mail
+
+TOM = "tom@customer.test"
+
+
+@pytest.fixture
+def desk(database: Database) -> Desk:
+    return Desk(database, DESK)
+
+
+def test_a_link_of_a_colleagues_mail_is_answered_and_opens_nothing(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Please help."), ALICE)
+    (answer,) = desk.tap(BOB, offer, "close")
+    assert answer.recipient == BOB and "that link was made for somebody else" in text_of(answer).lower()
+    assert desk.ticket().state is State.NEW and desk.plan.ticket == 0
+
+
+def test_a_link_pressed_with_words_keeps_them_as_a_note_and_says_so(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Please help."), ALICE)
+    desk.tap(ALICE, offer, "claim")
+    subject = next(p for p in text_of(offer).replace("%20", " ").split("subject=")[1:] if p.startswith("close"))
+    raw = make_mail(ALICE, "Just press Send.\n\nShe rang and is happy.", subject=subject.partition("&")[0])
+    desk.road.arrive(raw)
+    (answer,) = desk.road.outbox()
+    assert answer.recipient == ALICE
+    assert "is closed" in text_of(answer) and "kept as an internal note" in text_of(answer)
+    assert [e.text for e in desk.ticket().events if e.kind == "note"] == ["She rang and is happy."]
+
+
+def test_an_agents_own_matter_is_not_called_a_forward(desk: Desk) -> None:
+    mails = desk.write(ALICE, "Call the printer company.", subject="Printer")
+    said = text_of(to(mails, ALICE))
+    assert "forward" not in said and "#1 new - you are its contact" in said
+
+
+def test_the_answer_to_an_attached_forward_threads_under_the_customers_own_mail(desk: Desk) -> None:
+    original = EmailMessage()
+    original["From"], original["To"], original["Subject"] = f"Tom <{TOM}>", ALICE, "Smoke"
+    original["Message-ID"] = "<tom.1@customer.test>"
+    original.set_content("The printer is on fire.")
+    forward = EmailMessage()
+    forward["From"], forward["To"], forward["Subject"] = ALICE, "support@desk.test", "Fwd: Smoke"
+    forward["Message-ID"], forward["Date"] = "<private.9@corp.test>", "Mon, 23 Nov 2026 10:00:00 +0000"
+    forward.set_content("For the desk.")
+    forward.add_attachment(original)
+    desk.road.arrive(forward.as_bytes(policy=SMTP))
+    confirmed = to(desk.road.outbox(), ALICE)
+    (answer,) = [m for m in desk.reply(ALICE, confirmed, "Dear Tom, please leave the room.") if m.recipient == TOM]
+    assert header_of(answer, "In-Reply-To") == "<tom.1@customer.test>"
+    assert b"private.9" not in answer.content
+
+
+def test_an_inline_forward_tells_the_customer_nothing_about_the_agents_mailbox(desk: Desk) -> None:
+    block = (
+        f"---------- Forwarded message ---------\nFrom: Tom <{TOM}>\nDate: Mon, 23 Nov 2026\nSubject: Smoke\nTo: A\n"
+    )
+    mails = desk.write(ALICE, f"{block}\nFire!", subject="Fwd: Smoke", message_id="<private.9@corp.test>")
+    (answer,) = [m for m in desk.reply(ALICE, to(mails, ALICE), "Dear Tom, leave the room.") if m.recipient == TOM]
+    assert b"private.9" not in answer.content
+
+
+def test_links_below_an_offer_stand_apart_by_one_dot(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Please help."), ALICE)
+    html = offer.content.decode().replace("=\r\n", "")
+    assert "claim</a>" in html and "\u00b7</a>" not in html and "=C2=B7</a>" not in html
