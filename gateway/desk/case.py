@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,6 +10,7 @@ from datetime import datetime
 from gateway.address import domain_of, fold_address
 from gateway.model import (
     Absence,
+    Attachment,
     AuthenticationResults,
     Clues,
     Envelope,
@@ -25,6 +27,8 @@ from gateway.model import (
 )
 from gateway.questions import Answers
 from gateway.settings import Agent, Inbox, Settings
+
+_REMOTE_PICTURE = re.compile(r"<img\b[^<>]{0,2000}?\bsrc\s{0,9}=\s{0,9}[\"']?\s{0,9}(?:https?:|//)", re.IGNORECASE)
 
 AGENT_KINDS = frozenset("anhdx")
 """Token kinds that are only ever issued to agents."""
@@ -76,6 +80,22 @@ class Case:
     def ticket_inbox(self) -> Inbox:
         """The inbox the ticket lives in; the one that received the mail while there is no ticket."""
         return self.settings.inbox.get(self.ticket.inbox, self.inbox) if self.ticket else self.inbox
+
+    @property
+    def files(self) -> tuple[Attachment, ...]:
+        """The files of the mail; with them the mail itself when it could not be shown completely (security.md 11.1)."""
+        message, raw = self.findings.message, self.mail.raw
+        if not message.unreadable or any(file.sha256 == self.mail.sha256 for file in message.attachments):
+            return message.attachments
+        original = Attachment(
+            name="original.eml", type="message/rfc822", size=len(raw), sha256=self.mail.sha256, content=raw
+        )
+        return (*message.attachments, original)
+
+    @property
+    def remote_pictures(self) -> int:
+        """Pictures the mail wanted loaded from elsewhere. They are never loaded, and whoever reads is told so."""
+        return len(_REMOTE_PICTURE.findall(self.findings.message.html))
 
     @property
     def agent(self) -> Agent | None:

@@ -79,7 +79,7 @@ class Draft:
             answers=answers,
             reason=reason or self.reason,
             message_id=message.message_id if original is None else original,
-            attachments=tuple(a.name for a in message.attachments),
+            attachments=tuple(a.name for a in self.case.files),
             from_mail=True,
             data=data,
         )

@@ -57,7 +57,7 @@ def plan_filed(case: Case) -> Plan:
         draft.explain(f"{former.agent} is away: " + (f"{owner.agent} has it now" if owner else "free for anyone"))
     if state is not case.ticket.state:
         draft.explain(f"state {case.ticket.state} -> {state}")
-    data = {"cc": _copied(case)}
+    data = {"cc": _copied(case), "pictures": str(case.remote_pictures)}
     if case.ticket.state is State.CLOSED and state is not State.CLOSED:
         data["reopened"] = "1"
     if case.verdict.unproven_filed:
@@ -69,7 +69,7 @@ def plan_filed(case: Case) -> Plan:
         () if state is State.SPAM else (*told, *assignment.watchers(case, *told)),
         about=mail,
         author=author,
-        attachments=case.findings.message.attachments,
+        attachments=case.files,
         data=data,
     )
     if state not in (State.CLOSED, State.SPAM):
@@ -194,13 +194,15 @@ def _participant(case: Case) -> Person | None:
 def _shown_text(case: Case) -> str:
     """The author's new text with the signature, and what a forward forwards: its note alone says nothing.
 
-    The whole text when nothing new was found: an agent never sees an empty mail.
+    The whole text when nothing new was found: an agent never sees an empty mail. Below it, what could not be shown.
     """
-    body, forwarded = case.findings.body, case.findings.forwarded
+    body, forwarded, message = case.findings.body, case.findings.forwarded, case.findings.message
+    warning = f"[{message.unreadable}]" if message.unreadable else ""
     if not body.new.strip():
-        return case.findings.message.text
+        return "\n\n".join(part for part in (message.text, warning) if part)
     passed_on = body.quoted if forwarded is not None and not forwarded.attached else ""
-    return "\n\n".join(part.strip("\n") for part in (body.new, body.signature, passed_on) if part.strip())
+    parts = (body.new, body.signature, passed_on, warning)
+    return "\n\n".join(part.strip("\n") for part in parts if part.strip())
 
 
 def _address(case: Case) -> str:
@@ -232,7 +234,7 @@ def _report_text(report: DeliveryReport | None, case: Case) -> str:
 
 
 def _offer(draft: Draft, case: Case, mail: int, customer: Person | None) -> None:
-    data = {"cc": _copied(case), "resembles": _resembled(case)}
+    data = {"cc": _copied(case), "resembles": _resembled(case), "pictures": str(case.remote_pictures)}
     if not case.verdict.proven:
         data["unproven"] = "1"
     if case.facts.author is None:
@@ -245,7 +247,7 @@ def _offer(draft: Draft, case: Case, mail: int, customer: Person | None) -> None
     if case.verdict.reason == "unknown-sender":
         data["names"] = str(case.match.ticket)
     told = assignment.offered(case)
-    draft.notify("offer", told, about=mail, author=customer, attachments=case.findings.message.attachments, data=data)
+    draft.notify("offer", told, about=mail, author=customer, attachments=case.files, data=data)
     draft.explain("offered to " + (", ".join(p.agent for p in told) or "nobody"))
     set_reminders(draft, case, owned=False)
 

@@ -50,7 +50,7 @@ def plan_held(case: Case) -> Plan:
             about=held,
             author=case.facts.author,
             reason=case.verdict.reason,
-            attachments=case.findings.message.attachments,
+            attachments=case.files,
             data=_facts_of_hold(case),
         )
         draft.explain("shown to the owner (or pool), flagged")

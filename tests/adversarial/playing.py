@@ -17,11 +17,13 @@ from gateway.model import DnsAnswer
 from gateway.settings import Tickets
 from gateway.store.schema import participants, persons
 from gateway.store.schema import tickets as tickets_table
+from gateway.threading.subjects import canonical_subject
 from tests.adversarial.judging import Played, Result, check_sentences, judge
 from tests.adversarial.rows import Case, add_signatures, fill, key_of, message
 from tests.support.desk import ANN, ANNS, NOW, Desk, cage_rules, plain_mail, signed
 from tests.support.signing import key_record, replace_signature, rsa_key, seal, signature_value
 
+INJECTED = canonical_subject("a Bcc: evil@evil.test")
 Given = Callable[[Desk], Awaitable[None]]
 After = Callable[[bytes], bytes]
 
@@ -159,6 +161,14 @@ async def closed(desk: Desk) -> None:
     assert desk.ticket(ANNS).state == "closed"
 
 
+async def _same_subject(desk: Desk) -> None:
+    """The cast does not say what 4827 is about: it is about what this mail says, else its token were taken for an
+    address out of an address book (mail.md 8). So the subject of our answer is the attacker's, too.
+    """
+    with desk.database.begin() as tx:
+        tx.execute(sa.update(tickets_table).where(tickets_table.c.number == ANNS).values(subject=INJECTED))
+
+
 async def _slow_dns(desk: Desk) -> None:
     desk.dns.delay = 2.0
 
@@ -182,6 +192,7 @@ _GIVEN: dict[str, Given] = {
     "adv_34/new-ticket": _new_ticket_for_strangers,
     "adv_36": _ann_removed,
     "adv_42": closed,
+    "adv_46": _same_subject,
 }
 
 

@@ -1,4 +1,4 @@
-"""adv-39, adv-48 to adv-53: the wire. One mail is one mail, whatever stands in it and however it is cut into segments."""
+"""adv-39, adv-48 to adv-53: the wire. One mail is one mail, whatever stands in it and however it is cut."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def _(result: Result) -> None:
     assert result.seen["answers"] == [503, 503, 221]
 
 
-# ------------------------------------------------------------------ adv-50 to adv-53: size, with the daemon as a process
+# ------------------------------------------------------------------ adv-50 to adv-53: size
 
 
 @pytest.mark.parametrize("case", cases("adv-50"), ids=str)

@@ -152,7 +152,7 @@ def test_one_mailbox_is_the_author(value: str, name: str, address: str) -> None:
         "Agent <agent\u202e@corp.test>",
         b"Agent <ag\xffent@corp.test>",
         "(((((((((((((x))))))))))))) agent@corp.test",
-        "x" * 9000 + " <agent@corp.test>",
+        "x" * 40_000 + " <agent@corp.test>",
         "x" * 400 + "@corp.test",
     ],
 )
@@ -252,3 +252,17 @@ def test_charsets_that_are_no_text_do_no_harm(charset: str) -> None:
 )
 def test_encoded_words(text: str, decoded: str) -> None:
     assert decode_words(text) == decoded
+
+
+def test_an_encoded_word_before_the_angle_bracket_is_a_name_whatever_it_holds() -> None:
+    for name in ("=?utf-8?q?a=0D=0ABcc:_evil@evil.test?=", "=?utf-8?q?a@b?= =?utf-8?B?eA==?=", "=?utf-8?q?a:b?="):
+        author = author_of(f"{name} <ann@customer.test>")
+        assert author is not None and author.address == "ann@customer.test"
+    for value in (
+        "=?utf-8?q?a@b?=",  # an address is wanted and this is none
+        "=?utf-8?q?a@b?=c <ann@customer.test>",  # not alone: no encoded word
+        "=?utf-8?q?a,b@c.test?= <ann@customer.test>",
+        "=?utf-8?q?<boss@corp.test>?= <ann@customer.test>",
+        '=?utf-8?q?a?="b" <ann@customer.test>',
+    ):
+        assert author_of(value) is None, value

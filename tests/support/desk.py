@@ -333,7 +333,7 @@ class Desk:
         table = deliveries_table
         start = 0 if everything else self.before.outbox
         found = self.look(lambda tx: tx.execute(sa.select(table).where(table.c.id > start).order_by(table.c.id)).all())
-        names = OutboundMail.__slots__
+        names = [name for name in OutboundMail.__slots__ if name in table.c]
         return [Sent(OutboundMail(**{n: row._mapping[n] for n in names}), row.state) for row in found]
 
     def to_outsiders(self) -> list[Sent]:
