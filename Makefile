@@ -45,5 +45,14 @@ fuzz: $(READY)
 hostile: $(READY)
 	$(BIN)/python -m bench.hostile
 
+# How well third-party mail is read, beside public libraries. MISSES=--misses lists what is wrong, ONLY=mime one part.
+CORPORA ?= ../shared/corpora
+ONLY ?=
+MISSES ?=
+
+accuracy: $(READY)
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r bench/requirements.txt
+	$(BIN)/python -m bench.accuracy $(CORPORA) --only "$(ONLY)" $(MISSES)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -56,6 +56,8 @@ def _wanted(row: Row) -> dict[str, Any]:
 def _score(tally: Tally, row: Row, found: dict[str, str], case: str) -> None:
     wanted = _wanted(row)
     tally.count("detected", bool(found) == wanted["forwarded"], case, bool(found), wanted["forwarded"])
+    if not wanted["forwarded"]:
+        return  # an answer: nothing in it is an original
     if wanted.get("from") and wanted["from"][1]:
         name, address = wanted["from"][0] or "", wanted["from"][1]
         tally.count("author", found.get("author") == address, case, found.get("author"), address)

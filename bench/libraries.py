@@ -5,7 +5,7 @@ Each gets its best case: HTML where it reads HTML, every language it knows, the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email import message_from_bytes, policy
 from email.utils import parseaddr
 
@@ -69,7 +69,7 @@ def bounce_reader() -> Callable[[bytes], tuple[set[str], set[str]]] | None:
     return read
 
 
-def _names(addresses: set[bytes | str]) -> set[str]:
+def _names(addresses: Iterable[bytes | str]) -> set[str]:
     return {(a.decode("utf-8", "replace") if isinstance(a, bytes) else a).lower() for a in addresses}
 
 

@@ -29,7 +29,8 @@ class Corpora:
 
     def read(self, row: Row) -> bytes:
         """The input of a row."""
-        return (self.folder / row["path"]).read_bytes()
+        path: str = row["path"]
+        return (self.folder / path).read_bytes()
 
 
 class Tally:
