@@ -50,7 +50,7 @@ _TABLES = {
     "cage": "children = 1",
 }
 _PEOPLE = {"alice": ("Alice Ahmed", "alice@corp.test"), "bob": ("Bob Smith", "bob@corp.test")}
-_TO_STORE = {"queued", "transmitting"}
+_ON_THE_WAY = {"queued", "transmitting"}
 
 
 @contextmanager
@@ -151,7 +151,7 @@ class Gateway:
         """Start and wait until it tells systemd that it is ready. ``command`` is put in front of the daemon's own."""
         self.launch(command=command, pass_fds=pass_fds, **environment)
         self.wait_notified("READY=1")
-        if self.socket.exists() and ":unix" not in str(command):
+        if self.socket.exists():
             # Postfix' delivery agent runs as user postfix; an operator puts that user into the socket's group.
             self.socket.chmod(0o666)
         return self
@@ -299,7 +299,7 @@ class Gateway:
                     waiting = journal.count_states(tx)
                     waiting.pop("held", None)
                     for entry in deliveries.list_outbox(tx):
-                        if str(entry.state) in _TO_STORE:
+                        if str(entry.state) in _ON_THE_WAY:
                             waiting[str(entry.state)] = waiting.get(str(entry.state), 0) + 1
                 return waiting
 
