@@ -78,8 +78,10 @@ def fuzz_header(data: bytes) -> None:
 
 def fuzz_addresses(data: bytes) -> None:
     text = _text(data)
-    for mailbox in read_mailboxes(text)[0]:
+    unfolded = text.replace("\r", "").replace("\n", "")  # as every value of a header comes; words may still hide some
+    for mailbox in read_mailboxes(unfolded)[0]:
         assert "\n" not in mailbox.address
+        assert "\r" not in mailbox.address
     folded = fold_address(text)
     if is_address(text):
         assert fold_address(folded) == folded
