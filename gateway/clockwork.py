@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -10,20 +12,21 @@ from gateway.desk.case import occasion
 from gateway.desk.choices import delay_mails, find_absences, with_choices
 from gateway.desk.lifecycle import apply_plan
 from gateway.desk.reminding import plan_timer
+from gateway.desk.rounds import ask_round, first_rounds, plan_round, round_of
 from gateway.model import Plan, Timer
 from gateway.outbound.compose import compose_all
 from gateway.settings import Settings
-from gateway.store import deliveries, tickets, timers
+from gateway.store import answers, deliveries, tickets, timers
 
 
 def remind(tx: Connection, timer: Timer, settings: Settings, now: datetime) -> Plan | None:
     """Decide one claimed timer and record the decision, in the caller's transaction."""
     if not timers.finish(tx, timer):
         return None  # moved or cleared since it was claimed
-    if not timer.ticket:
-        return None
     choices = tickets.agent_choices(tx)
     settings = with_choices(settings, choices)
+    if not timer.ticket:
+        return _go_round(tx, timer, settings, choices, now)
     ticket = tickets.open_ticket(tx, timer.ticket, "", None, settings, now)
     agents = tickets.ensure_agents(tx, settings)
     away = find_absences(choices, settings, now)
@@ -32,5 +35,33 @@ def remind(tx: Connection, timer: Timer, settings: Settings, now: datetime) -> P
     tickets.record(tx, None, plan, ticket, now)
     timers.record(tx, plan)
     mails = compose_all(plan, after, settings, now)
+    deliveries.enqueue(tx, delay_mails(mails, agents, settings, now), now)
+    return plan
+
+
+def start_rounds(tx: Connection, settings: Settings, now: datetime) -> None:
+    """Give every agent the rows of digest and report that are not there yet: at start, and when settings change."""
+    choices = tickets.agent_choices(tx)
+    settings = with_choices(settings, choices)
+    timers.set_missing(tx, first_rounds(tickets.ensure_agents(tx, settings), choices, settings, now))
+
+
+def _go_round(
+    tx: Connection, timer: Timer, settings: Settings, choices: Mapping[str, Mapping[str, str]], now: datetime
+) -> Plan | None:
+    """A digest or a weekly report; an agent who left has no successor."""
+    agents = tickets.ensure_agents(tx, settings)
+    handle = next((name for name, person in agents.items() if person.party == timer.party), "")
+    case = round_of(handle, agents, settings, now, choices, find_absences(choices, settings, now))
+    if case is None:
+        return None
+    case = replace(
+        case,
+        answers=answers.answer(tx, ask_round(case, timer)),
+        list_number=answers.take_list_numbers(tx, 1),
+    )
+    plan = plan_round(case, timer)
+    timers.record(tx, plan)
+    mails = compose_all(plan, None, settings, now)
     deliveries.enqueue(tx, delay_mails(mails, agents, settings, now), now)
     return plan

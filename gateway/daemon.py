@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway import maillog, metrics
+from gateway import clockwork, maillog, metrics
 from gateway.address import domain_of, fold_address
 from gateway.analysis.authenticate import rules_of
 from gateway.analysis.cage import Cage
@@ -39,7 +39,7 @@ from gateway.receive import Receiver
 from gateway.resolver import Resolver
 from gateway.schedule import Job, start_schedule
 from gateway.settings import Imap, Settings
-from gateway.store import deliveries, journal, tickets
+from gateway.store import deliveries, journal
 from gateway.store.database import Database
 from gateway.store.mailboxes import MailboxState
 from gateway.threading.clues import is_bad_token
@@ -116,7 +116,7 @@ class Daemon:
         self.database.migrate()
         self.database.check()
         with self.database.begin() as tx:
-            tickets.ensure_agents(tx, self.settings)
+            clockwork.start_rounds(tx, self.settings, clock())
             if self.database.is_sqlite:
                 # Nobody else can hold a lease on this file: what a crash left claimed is ours again at once.
                 journal.expire_leases(tx, clock())
@@ -267,7 +267,7 @@ class Daemon:
 
     async def _renew_agents(self) -> None:
         with contextlib.suppress(TemporaryError):
-            await self.database.write(lambda tx: tickets.ensure_agents(tx, self.settings))
+            await self.database.write(lambda tx: clockwork.start_rounds(tx, self.settings, clock()))
 
     # -------------------------------------------------------------- stop
 

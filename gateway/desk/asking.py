@@ -5,12 +5,24 @@ The pipeline lets the store answer them before the plan is made. Nobody but a pr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.desk import deeds_self, reading, reporting
 from gateway.desk.case import Case
 from gateway.desk.personal import is_personal
-from gateway.desk.reading import ASKS, named_ticket
+from gateway.model import Command
 from gateway.questions import Question
+
+ASKS: Mapping[str, Callable[[Case, Command], tuple[Question, ...]]] = {
+    "show": reading.ask_mails,
+    "export": reading.ask_mails,
+    "list": reading.ask_list,
+    "search": reading.ask_search,
+    "report": reporting.ask_report,
+    "digest": deeds_self.ask_digest,
+}
+"""Verb -> the questions it asks the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +42,7 @@ def find_questions(case: Case) -> Asked:
         return Asked()
     commands = case.orders.commands
     return Asked(
-        tickets=tuple(filter(None, (named_ticket(command) for command in commands))),
+        tickets=tuple(filter(None, (reading.named_ticket(command) for command in commands))),
         questions=tuple(q for c in commands if c.verb in ASKS for q in ASKS[c.verb](case, c)),
         lists=len(commands) + 1 if personal else 0,
     )

@@ -17,6 +17,7 @@ from gateway.desk import (
     deeds_ticket,
     deeds_time,
     reading,
+    reporting,
     undoing,
 )
 from gateway.desk.case import Case
@@ -260,6 +261,7 @@ DEEDS: Mapping[str, Act] = {
     "list": reading.list_tickets,
     "search": reading.search,
     "export": reading.export,
+    "report": reporting.report,
     "help": _help,
     "digest": deeds_self.digest,
     "quiet": deeds_self.quiet,
@@ -289,6 +291,7 @@ CHECKS: Mapping[str, Check] = {
     "list": reading.check_list,
     "search": reading.check_search,
     "export": reading.check_reference,
+    "report": reporting.check_report,
     "quiet": deeds_self.check_quiet,
     "away": deeds_self.check_away,
     "timezone": deeds_self.check_timezone,

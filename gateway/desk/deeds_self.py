@@ -5,13 +5,16 @@ They need no ticket. What they set is stored and overlays agents.toml (choices.p
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.address import fold_address, is_address
-from gateway.desk import assignment
+from gateway.desk import assignment, reporting, rounds
 from gateway.desk.case import Case
 from gateway.desk.choices import write_absence, zone_of
 from gateway.desk.deed import Deed, Problem, called, held_behind, trouble
 from gateway.desk.moments import find_zone, read_away, read_quiet, read_when
 from gateway.model import Absence, Command, HeldFact
+from gateway.questions import Question
 from gateway.settings import Agent
 
 _MOST_ADDRESSES = 10
@@ -82,12 +85,24 @@ def back(deed: Deed) -> str:
     return "back"
 
 
+def ask_digest(case: Case, command: Command) -> tuple[Question, ...]:
+    """What a digest needs, when one is wanted now."""
+    return reporting.ask_digest(case) if command.argument.strip().lower() == "now" else ()
+
+
 def digest(deed: Deed) -> str:
-    """How often the digest comes; nothing said: what is set."""
+    """How often the digest comes; nothing said: what is set; ``now``: one at once."""
     agent = _agent(deed)
     word = deed.argument.lower()
+    if word == "now":
+        reporting.send_digest(deed.draft, deed.case, deed.person)
+        return ""
     if word:
         deed.draft.choose(agent.handle, "digest", word)
+        facts = replace(deed.case.facts, choices={**deed.case.facts.choices, agent.handle: {"digest": word}})
+        following = rounds.next_digest(replace(deed.case, facts=facts))
+        if following is not None:
+            deed.draft.set_round(following)
     word = word or deed.case.facts.choices.get(agent.handle, {}).get("digest", "daily")
     deed.draft.explain(f"digest of {agent.handle}: {word}")
     return f"digest {word}"

@@ -290,6 +290,10 @@ class Draft:
         ticket = self.case.ticket.number if self.case.ticket else 0
         self._timers.append(TimerSet(kind=kind, due_at=due_at, ticket=ticket, party=party, data=data or {}))
 
+    def set_round(self, timer: TimerSet) -> None:
+        """A row about no ticket: an agent's next digest or report."""
+        self._timers.append(timer)
+
     def clear_timers(self, *kinds: str) -> None:
         """Clear these on this ticket; the reminders, with all their steps."""
         for kind in kinds:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from gateway.desk.case import Case
@@ -264,12 +264,3 @@ def _send(deed: Deed, *, rows: list[dict[str, object]] | None = None, text: str 
         },
     )
     deed.draft.explain(f"{deed.command.verb} {deed.argument}: {len(rows or [])} rows")
-
-
-ASKS: Mapping[str, Callable[[Case, Command], tuple[Question, ...]]] = {
-    "show": ask_mails,
-    "export": ask_mails,
-    "list": ask_list,
-    "search": ask_search,
-}
-"""Verb -> the questions it asks the store."""

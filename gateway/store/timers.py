@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
 from gateway.model import Plan, Timer, TimerSet
-from gateway.store.schema import timers, upsert
+from gateway.store.schema import insert_once, timers, upsert
 
 _CLEAR = sa.delete(timers).where(
     timers.c.ticket == bindparam("of_ticket"), timers.c.kind.in_(bindparam("kinds", expanding=True))
@@ -21,6 +21,24 @@ def record(tx: Connection, plan: Plan) -> None:
     if plan.ticket and plan.clear_timers:
         tx.execute(_CLEAR, {"of_ticket": plan.ticket, "kinds": list(plan.clear_timers)})
     set_timers(tx, plan.timers)
+
+
+def set_missing(tx: Connection, wanted: Iterable[TimerSet]) -> None:
+    """Set those that are not there; what is there keeps its time."""
+    rows = [
+        {
+            "kind": timer.kind,
+            "ticket": timer.ticket,
+            "party": timer.party,
+            "due_at": timer.due_at,
+            "claim_at": timer.due_at,
+            "lease_owner": "",
+            "data": timer.data,
+        }
+        for timer in wanted
+    ]
+    if rows:
+        tx.execute(insert_once(tx, timers), rows)
 
 
 def set_timers(tx: Connection, wanted: Iterable[TimerSet]) -> None:
