@@ -20,6 +20,8 @@ COMMANDS = {
     "tickets": ("tickets", "list tickets"),
     "show": ("tickets", "show one ticket, or one mail of it as it arrived"),
     "do": ("do", "carry out an agent's command on a ticket, as if it came by mail"),
+    "search": ("reading", "find tickets: words, from: to: subject: tag: owner: is: has: after: before:"),
+    "report": ("reading", "numbers of a week or another period, from the event log"),
     "held": ("held", "mail that waits for a person: list, show, release, discard"),
     "queue": ("queue", "outgoing mail: list, show, retry, drop"),
     "explain": ("explain", "why a mail went where it went: a stored one, or a file as if it arrived now"),
