@@ -7,6 +7,8 @@ import binascii
 import codecs
 import re
 
+from gateway.analysis.charset import decode as decode_bytes
+
 _WORD = re.compile(r"=\?([!-)+-;>@-~]{1,64}?)(?:\*[A-Za-z0-9-]{0,32})?\?([BbQq])\?([!->@-~]{0,4096})\?=")
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 _NOT_TEXT = frozenset(("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7", "mbcs", "oem"))
@@ -15,8 +17,8 @@ _NOT_TEXT = frozenset(("idna", "punycode", "undefined", "unicode-escape", "raw-u
 def decode_words(text: str) -> str:
     """Text with its encoded words decoded; what cannot be decoded stays as it is. Linear in the length of ``text``.
 
-    ``text`` may hold surrogates for 8-bit bytes (``surrogateescape``); they come out as UTF-8 or U+FFFD. Adjacent
-    words of one charset are decoded together, because mailers cut characters in two (RFC 2047 5, rule 3, forbids it).
+    ``text`` may hold surrogates for 8-bit bytes (``surrogateescape``); they come out as what they most likely are.
+    Adjacent words of one charset are decoded together: mailers cut characters in two (RFC 2047 5, rule 3, forbids it).
     """
     out: list[str] = []
     pending = b""
@@ -39,7 +41,7 @@ def decode_words(text: str) -> str:
         pending, charset = data, word[1].lower()
     out += [_to_text(pending, charset), text[end:]]
     joined = "".join(out)
-    return joined.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if _has_surrogates(joined) else joined
+    return decode_bytes(joined.encode("utf-8", "surrogateescape"))[0] if _has_surrogates(joined) else joined
 
 
 def _has_surrogates(text: str) -> bool:

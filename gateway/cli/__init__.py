@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 
 from gateway import __version__
 from gateway.cli.exits import CONFIG, INTERRUPTED, IOERR, OK, SOFTWARE, TEMPFAIL, USAGE
@@ -14,7 +16,7 @@ from gateway.cli.exits import CONFIG, INTERRUPTED, IOERR, OK, SOFTWARE, TEMPFAIL
 COMMANDS = {
     # command       module       what the overview says
     "demo": ("demo", "play the whole thing here: no root, no mail server, nothing outside one folder"),
-    "init": ("setup", "ask five questions and write a configuration"),
+    "init": ("setup", "ask four questions and write a configuration"),
     "check-config": ("setup", "say what is wrong with the configuration: file, line, key"),
     "serve": ("serving", "run the gateway in the foreground"),
     "tickets": ("tickets", "list tickets"),
@@ -53,10 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not words:
             parser.print_help()
             return USAGE
-        parser.parse_args(words[:1])  # --help, --version, or an error that names the commands
+        with _usage_errors():
+            parser.parse_args(words[:1])  # --help, --version, or an error that names the commands
         return USAGE
     module = importlib.import_module(f"gateway.cli.{COMMANDS[words[0]][0]}")
     return _run(module, words)
+
+
+@contextlib.contextmanager
+def _usage_errors() -> Iterator[None]:
+    """argparse ends with 2 on a usage error; scripts and mail servers know 64 (ops.md 14)."""
+    try:
+        yield
+    except SystemExit as end:
+        raise SystemExit(USAGE if end.code == 2 else end.code) from None
 
 
 def _run(module: object, words: list[str]) -> int:
@@ -64,7 +76,8 @@ def _run(module: object, words: list[str]) -> int:
     from gateway.errors import TemporaryError, TicketgateError
 
     try:
-        code: int = module.run(words[0], words[1:])  # type: ignore[attr-defined]
+        with _usage_errors():
+            code: int = module.run(words[0], words[1:])  # type: ignore[attr-defined]
     except ConfigurationError as error:
         for mistake in error.mistakes:
             print(mistake, file=sys.stderr)
@@ -88,4 +101,8 @@ def _run(module: object, words: list[str]) -> int:
         return IOERR
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception:  # noqa: BLE001 - the last line of defence of a command
+        traceback.print_exc()
+        print("ticketgate: internal error; please report the lines above", file=sys.stderr)
+        return SOFTWARE
     return code

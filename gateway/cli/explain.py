@@ -21,6 +21,7 @@ from gateway.analysis.examine import Rules
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, read_settings
 from gateway.cli.table import when
+from gateway.maillog import show
 from gateway.model import Envelope, Findings, InboundMail, Plan
 from gateway.resolver import Resolver
 from gateway.settings import Cage as CageSettings
@@ -78,7 +79,10 @@ def _line(title: str, text: object) -> None:
 def _tell(row: JournalRow) -> None:
     envelope, story = row.envelope, row.story
     _line("mail", f"row {row.id}, {row.message_id or 'without Message-ID'}, raw {row.sha256[:16]}…")
-    _line("arrived", f"{when(envelope.received_at)} by {envelope.source} for {envelope.recipient}" + _client(envelope))
+    _line(
+        "arrived",
+        f"{when(envelope.received_at)} by {envelope.source} for {show(envelope.recipient)}" + _client(envelope),
+    )
     if not story:
         _line("state", f"{row.state}: not processed yet" + (f" ({row.reason})" if row.reason else ""))
         print()

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, when
+from gateway.maillog import show
 from gateway.model import Instruction
 from gateway.store import journal
 
@@ -59,7 +60,7 @@ def _list(tx: Connection, options: argparse.Namespace) -> None:
             "reason": row.reason,
             "author": row.author or "nobody",
             "ticket": row.ticket or "",
-            "to": row.envelope.recipient,
+            "to": show(row.envelope.recipient),
             "message_id": row.message_id,
         }
         for row in journal.list_held(tx)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import platform
 import secrets
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +82,7 @@ def _db(arguments: Sequence[str]) -> int:
 def _init(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="ticketgate init",
-        description="Ask five questions and write ticketgate.toml, agents.toml and the token key.",
+        description="Ask four questions and write ticketgate.toml, agents.toml and the token key.",
     )
     add_config(parser)
     parser.add_argument("--state", metavar="DIR", help="where database and keys live; default: /var/lib/ticketgate")
@@ -103,11 +103,14 @@ def _init(arguments: Sequence[str]) -> int:
     if wrong or not people:
         print(f"ticketgate: not an address: {', '.join(wrong) or '(no agent)'}", file=sys.stderr)
         return USAGE
-    state = Path(options.state or "/var/lib/ticketgate")
-    _write(path, state, address, name, people, admin.split())
+    state = Path(options.state or "/var/lib/ticketgate").absolute()
+    # What sd_booted(3) asks: systemctl is also installed where systemd does not run, in containers.
+    by_systemd = Path("/run/systemd/system").is_dir()
+    listen = "systemd" if by_systemd else f"unix:{state}/lmtp.sock"
+    _write(path, state, listen, address, name, people, admin.split())
     load(path)
     print(f"wrote {path}, {path.with_name('agents.toml')}, {state / 'token.key'} (0600)")
-    print(_next_steps(address, path))
+    print(_next_steps(address, path, "unix:/run/ticketgate/lmtp.sock" if by_systemd else listen))
     return OK
 
 
@@ -116,7 +119,7 @@ def _ask(question: str) -> str:
     return sys.stdin.readline().strip()
 
 
-def _write(path: Path, state: Path, address: str, name: str, people: list[str], admin: list[str]) -> None:
+def _write(path: Path, state: Path, listen: str, address: str, name: str, people: list[str], admin: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = state / "token.key"
@@ -134,7 +137,6 @@ def _write(path: Path, state: Path, address: str, name: str, people: list[str], 
     )
     listed = ", ".join(f'"{handle}"' for handle in handles)
     admins = ", ".join(f'"{a}"' for a in admin)
-    listen = "systemd" if shutil.which("systemctl") else f"unix:{state}/lmtp.sock"
     path.write_text(
         f"""# Written by ticketgate init. Every setting: config/ticketgate.toml; check with: ticketgate check-config
 schema = 1
@@ -144,7 +146,7 @@ admin = [{admins}]
 
 [inbox.support]
 address = "{address}"
-name    = "{name.replace('"', "'")}"
+name    = {json.dumps(name, ensure_ascii=False)}
 agents  = [{listed}]
 
 [receive.lmtp]
@@ -172,7 +174,7 @@ def _handles(people: list[str]) -> dict[str, str]:
     return handles
 
 
-def _next_steps(address: str, path: Path) -> str:
+def _next_steps(address: str, path: Path, place: str) -> str:
     return f"""
 Add to Postfix (/etc/postfix/main.cf), then  postmap /etc/postfix/ticketgate_transport && postfix reload :
 
@@ -185,7 +187,7 @@ Add to Postfix (/etc/postfix/main.cf), then  postmap /etc/postfix/ticketgate_tra
     ticketgate unix  -  -  n  -  -  lmtp flags=ORX
 
   /etc/postfix/ticketgate_transport:
-    {address}   ticketgate:unix:/run/ticketgate/lmtp.sock
+    {address}   ticketgate:{place}
 
 Then:  usermod -aG ticketgate-lmtp postfix;  systemctl enable --now ticketgate
 Agents' actions need a proven sender: list your mail server's authserv-id in [authentication_results] trusted,

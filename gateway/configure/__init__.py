@@ -52,8 +52,15 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
     if secrets and not site.mistakes and not people.mistakes:
         try:
             settings = replace(settings, keys=load_keys(settings.security.token_key))
-        except (OSError, ValueError) as error:
-            site.mistake("security.token_key", f"{error}; `ticketgate init` makes one")
+        except FileNotFoundError as error:
+            # `ticketgate init` makes one beside a new configuration only; a new key makes all addresses sent void.
+            make = f"(umask 077; printf 'k '; openssl rand -hex 32) > {error.filename}"
+            missing = f"{error.filename} does not exist; restore it from the backup, or make a new one: {make}"
+            site.mistake("security.token_key", missing)
+        except OSError as error:
+            site.mistake("security.token_key", f"{error.filename}: {error.strerror}")
+        except ValueError as error:
+            site.mistake("security.token_key", str(error))
     if site.mistakes or people.mistakes:
         raise ConfigurationError(site.mistakes + people.mistakes)
     return settings

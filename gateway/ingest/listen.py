@@ -35,7 +35,10 @@ def open_sockets(listen: Iterable[str], name: str = "lmtp") -> list[socket.socke
             if place == "systemd":
                 inherited = inherited_sockets(name)
                 if not inherited:
-                    raise OSError(f"no socket named {name} was handed over by systemd (LISTEN_FDS)")
+                    raise OSError(
+                        f"no socket named {name} was handed over by systemd (LISTEN_FDS): start ticketgate with "
+                        f'systemctl, or let receive.{name}.listen name a place of its own, "unix:/path"'
+                    )
                 opened += inherited
             elif kind == "unix" and rest.startswith("/"):
                 opened.append(_bind_path(Path(rest)))

@@ -15,6 +15,8 @@ from gateway.outbound.sanitise import clean_html, too_deep
 _LARGEST = 512 * 1024
 _QUOTES = (
     "div.gmail_quote, blockquote[type=cite], div.moz-cite-prefix, div#divRplyFwdMsg, div#appendonsend, "
+    # Outlook's header block has no name, only its line above.
+    "div[style*='border-top:solid #' i], div[style*='border-top: solid #' i], "
     "div.yahoo_quoted, div.protonmail_quote, div#mail-editor-reference-message-container, div.gmail_attr"
 )
 _TG = re.compile(r"(?:^|[_\W])tg-[0-9]{1,8}$")

@@ -39,6 +39,7 @@ _MIGRATION_LOCK = 0x7467  # any number, the same on every host
 _RETRIED_STATES = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _SQLITE_ERROR = 1  # a statement that cannot be right, e.g. an unknown column
 _SQLITE_FULL = 13
+_SQLITE_UNREADABLE = (11, 26)  # CORRUPT, NOTADB
 _SQLITE_FSYNC = (1034, 1290)  # IOERR_FSYNC, IOERR_DIR_FSYNC
 
 
@@ -272,7 +273,8 @@ class Database:
                 self.broken = f"fsync failed: {cause}"
             if code & 0xFF == _SQLITE_FULL or state == "53100":
                 return TemporaryError(f"database: {cause}", "no-space")
-            if isinstance(error, OperationalError) or error.connection_invalidated:
+            unreadable = code & 0xFF in _SQLITE_UNREADABLE  # a person puts a good file there, and everything goes on
+            if isinstance(error, OperationalError) or error.connection_invalidated or unreadable:
                 return TemporaryError(f"database: {cause}")
         return error if isinstance(error, Exception) else TemporaryError(cause)
 

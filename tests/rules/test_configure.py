@@ -452,7 +452,7 @@ def test_loading_reads_the_token_key(tmp_path: Path) -> None:
 
 def test_a_missing_token_key_says_how_to_make_one(tmp_path: Path) -> None:
     text = f'{SMALLEST}[security]\ntoken_key = "file:{tmp_path}/none.key"\n'
-    with pytest.raises(ConfigurationError, match=r"toml:10: security.token_key: .*`ticketgate init` makes one"):
+    with pytest.raises(ConfigurationError, match=r"toml:10: security.token_key: .*none.key does not exist; .* new one"):
         read(tmp_path, text, secrets=True)
 
 

@@ -161,7 +161,7 @@ def test_anything_else_names_nobody(value: str | bytes) -> None:
 
 
 def test_eight_bit_bytes_in_a_name_do_not_hide_the_author() -> None:
-    assert author_of(b"J\xf6rg <j@b.test>") == Mailbox("J\ufffdrg", "j@b.test")
+    assert author_of(b"J\xf6rg <j@b.test>") == Mailbox("J\u00f6rg", "j@b.test")
 
 
 def test_a_decoded_name_holds_no_line_break() -> None:

@@ -83,8 +83,17 @@ def _joined(scene: Scene) -> int:
 
 
 def own_words(text: str) -> str:
-    """A mail's text without the quotes in it: a quote of quotes helps nobody."""
-    lines = [line for line in readable(text).split("\n") if not line.lstrip().startswith(">")]
+    """A mail's text without the quotes in it and without what a mail program adds below "-- ".
+
+    A quote of quotes helps nobody, and neither do the gaps they leave.
+    """
+    lines: list[str] = []
+    for line in readable(text).split("\n"):
+        if line.rstrip() == "--" and any(lines):
+            break
+        gap = not line.strip() and (not lines or not lines[-1].strip())
+        if not line.lstrip().startswith(">") and not gap:
+            lines.append(line)
     while lines and not lines[-1].strip():
         lines.pop()
     return "\n".join(lines)

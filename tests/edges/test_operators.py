@@ -1,0 +1,68 @@
+"""The operator's commands when something is wrong: the exit code scripts know, and a sentence that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import main
+
+SITE = """
+[inbox.support]
+address = "support@desk.test"
+name    = "Desk"
+agents  = ["alice"]
+
+[receive.lmtp]
+listen = ["unix:{folder}/lmtp.sock"]
+
+[security]
+token_key = "file:{folder}/token.key"
+
+[storage]
+url = "sqlite:{folder}/desk.db"
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "agents.toml").write_text('[alice]\nname = "Alice"\naddress = "alice@desk.test"\n')
+    key = tmp_path / "token.key"
+    key.write_text("k " + "0f" * 32 + "\n")
+    key.chmod(0o600)
+    path = tmp_path / "ticketgate.toml"
+    path.write_text("schema = 1\n" + SITE.format(folder=tmp_path))
+    return path
+
+
+@pytest.mark.parametrize("words", [["show"], ["nonsense"], ["show", "abc"], ["held", "release"]])
+def test_a_wrong_command_line_ends_with_64(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 64
+
+
+def test_a_file_that_is_no_database_is_said_in_one_line(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (site.parent / "desk.db").write_text("certainly no database " * 100)
+    assert main(["tickets", "-c", str(site)]) == 75
+    said = capsys.readouterr().err
+    assert "not a database" in said and "Traceback" not in said
+
+
+def test_a_missing_token_key_is_named_with_what_to_do(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (site.parent / "token.key").unlink()
+    assert main(["check-config", "-c", str(site)]) == 78
+    said = capsys.readouterr().err
+    assert "token.key does not exist; restore it" in said and "Errno" not in said
+
+
+def test_what_init_writes_can_be_served_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, state = tmp_path / "ticketgate.toml", tmp_path / "state"
+    answers = ["--address", "support@desk.test", "--name", 'The "\\ Desk', "--agents", "a@desk.test", "--admin", ""]
+    assert main(["init", "-c", str(path), "--state", str(state), *answers]) == 0
+    by_systemd = Path("/run/systemd/system").is_dir()
+    place = "systemd" if by_systemd else f"unix:{state}/lmtp.sock"
+    assert f'listen = ["{place}"]' in path.read_text()
+    assert by_systemd or f"ticketgate:{place}" in capsys.readouterr().out
+    assert main(["check-config", "-c", str(path), "--quiet"]) == 0
