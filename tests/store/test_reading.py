@@ -8,6 +8,7 @@ import io
 import json
 import zipfile
 from dataclasses import replace
+from urllib.parse import unquote
 
 import pytest
 
@@ -212,3 +213,39 @@ def test_own_settings_need_no_ticket(road: Road) -> None:
     plan = command(road, ALICE, "#timezone europe/berlin")
     assert plan.ticket == 0
     assert "Europe/Berlin" in text_of(to(road.outbox(), ALICE))
+
+
+def test_one_tap_in_a_digest_shows_a_ticket_or_ends_the_digest(road: Road) -> None:
+    write(road, JANE, "We have 10 licences", "Invoice")
+    command(road, ALICE, "#digest now")
+    digest = to([m for m in road.outbox() if m.kind == "digest"], ALICE)
+    html = email.message_from_bytes(digest.content, policy=email.policy.default).get_body(("html",))
+    assert html is not None
+    link = html.get_content().partition("subject=")[2].partition("&")[0]
+    road.arrive(make_mail(ALICE, "Just press Send.", subject=unquote(link)))
+    assert "10 licences" in text_of(to(road.outbox(), ALICE))
+    off = header_of(digest, "List-Unsubscribe").partition("subject=")[2].rstrip(">")
+    plan = road.arrive(make_mail(ALICE, "", subject=unquote(off)))
+    assert (plan.ticket, plan.choices) == (0, (("alice", "digest", "off"),))
+    assert road.arrive(make_mail(BOB, "", subject=unquote(off))).choices == ()
+
+
+def test_a_number_answers_a_list_where_addresses_carry_no_token(database: Database) -> None:
+    plain = {handle: replace(inbox, reply_token="none") for handle, inbox in TWO_INBOXES.inbox.items()}
+    road = Road(database, replace(TWO_INBOXES, inbox=plain))
+    write(road, JANE, "We have 10 licences", "Invoice")
+    command(road, ALICE, "#list")
+    listed = to(road.outbox(), ALICE)
+    assert address_of(listed) == "support@desk.test"
+    answer(road, ALICE, listed, "1")
+    assert "10 licences" in text_of(to(road.outbox(), ALICE))
+
+
+def test_a_lists_address_gives_nobody_else_anything(road: Road) -> None:
+    write(road, JANE, "We have 10 licences", "Invoice")
+    command(road, ALICE, "#list")
+    listed = to(road.outbox(), ALICE)
+    for who, proof in ((TOM, Proof.DKIM), (ALICE, Proof.NONE), (JANE, Proof.DKIM)):
+        raw = make_mail(who, f"1 {proof}", subject="Re: list", to=address_of(listed), answers=listed.message_id)
+        road.arrive(raw, recipient=address_of(listed), proof=proof)
+        assert [m for m in road.outbox() if "licences" in text_of(m) and m.recipient not in (BOB, CAROL, OTTO)] == []
