@@ -272,6 +272,7 @@ def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decis
     draft.clear_timers(f"collision-{held.event}")
     draft.explain(f"held event {held.event}: {_RESOLUTIONS[decision]} by {person.agent}")
     if decision == "discard":
+        _tell_leads(draft, case, held, person)
         return
     own = case.orders.text.strip()
     if decision == "note":
@@ -290,6 +291,18 @@ def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decis
             close=close and decision == "send",
         ),
     )
+
+
+def _tell_leads(draft: Draft, case: Case, held: HeldFact, person: Person) -> None:
+    """ "It was not me": somebody else has this agent's reply address (example 14)."""
+    assert case.ticket is not None
+    line = next((e for e in case.ticket.events if e.number == held.event), None)
+    address = line.data.get("address", "") if line else ""
+    if held.reason != "agent-token" or not address or case.settings.find_agent(address) is not None:
+        return
+    told = [p for p in assignment.leads(case) if p.party != person.party]
+    draft.notify("unproven", told, about=held.event, author=person, reason="not-me", data={"address": address})
+    draft.explain(f"leads are told that {address} is not {person.agent}")
 
 
 def _words_of(bad_line: str) -> str:

@@ -754,6 +754,24 @@ def test_a_further_address_may_write_from_then_on(desk: Desk, offer: OutboundMai
     assert answer.recipient == JANE
 
 
+def test_leads_are_told_when_it_was_not_the_agent(desk: Desk, offer: OutboundMail) -> None:
+    (asked,) = desk.reply("mallory@evil.test", offer, "Send it to my account.")
+    told = to(desk.reply(ALICE, asked, "#discard"), CAROL)
+    assert "mallory@evil.test" in text_of(told)
+    assert "Send it to my account." in text_of(told)
+    note = desk.reply(CAROL, told, "Thanks, I am on it.")
+    assert JANE not in {m.recipient for m in note}
+
+
+def test_own_settings_need_no_ticket(desk: Desk) -> None:
+    (said,) = desk.write(ALICE, "", subject="#away until fri to bob")
+    assert (said.recipient, said.ticket) == (ALICE, 0)
+    assert "You are away until Fri" in text_of(said)
+    assert ALICE not in {m.recipient for m in desk.write(JANE, "Hello")}
+    (said,) = desk.write(ALICE, "", subject="#timezone Mars/Olympus")
+    assert "do not know the time zone" in text_of(said)
+
+
 def test_a_further_address_does_not_help_mail_without_proof(desk: Desk, offer: OutboundMail) -> None:
     desk.reply(ALICE, offer, "#also alice@phone.test")
     out = desk.reply("alice@phone.test", offer, "#close", proof=Proof.NONE)

@@ -18,7 +18,8 @@ assigned           about! (the customer's last mail), author (who assigned), tex
 escalation         as reminder, shown with the mail
 customer-reply     about!, author!, attachments; unproven ("1": filed on a token alone), reopened ("1"), cc, away,
                    more (how many further mails are in this one notification)
-answered           about! (the answer), author! (the colleague), attachments; taken ("1": the recipient owned it)
+answered           about! (the answer), author! (the colleague), attachments; taken ("1": the recipient owned it);
+                   reason claim, assign or merge (into: the ticket): the recipient's ticket is somebody else's now
 reminder           about (the mail that waits); step: unclaimed, unanswered, waiting, followup, snoozed;
                    waited (seconds), calendar ("1": not business time), next_at, next_who
 note               about! (the note), author!, attachments
@@ -28,7 +29,8 @@ held               about! (the held event; its HeldFact has the text), reason!: 
                    header-ambiguous: address), unknown-address (address!), replayed, cut-line (text: what would go
                    out), anything else (problem); again ("1": asked again), expiring ("1": the one reminder)
 unproven           about! (the held event), author (the person it claims to be, if a party), reason: author-unproven,
-                   unknown-sender, dmarc-fail …; address! (as written in From), failed ("1": explicit fail),
+                   unknown-sender, dmarc-fail …, not-me (author! says that the held mail with their own reply address
+                   was somebody else's); address! (as written in From), failed ("1": explicit fail),
                    attachments
 undelivered        about! (the relayed event, or the answer), party (of the recipient), recipient (address), status
                    ("5.2.2"), diagnostic, report (text to attach), deferred ("1": still being tried), unknown ("1")

@@ -178,6 +178,8 @@ def _taken(scene: Scene) -> Writing:
 
 def write_unproven(scene: Scene) -> Writing:
     """A mail held beside the ticket because nobody can say who wrote it (mail.md 9.3)."""
+    if scene.notice.reason == "not-me":
+        return _not_me(scene)
     held, about = scene.held, scene.find_event(scene.notice.about)
     claimed = display_address(scene.fact("address"))
     parts, left_out = scene.files(scene.notice.attachments, scene.settings.agent_mail.max_size)
@@ -204,6 +206,23 @@ def write_unproven(scene: Scene) -> Writing:
         parts=parts,
         ticket_event="unproven",
         links=links,
+    )
+
+
+def _not_me(scene: Scene) -> Writing:
+    """An agent says that a mail with the agent's own reply address was somebody else's: leads have to know."""
+    text = scene.render(
+        "not-me.txt",
+        author_first=scene.first(scene.notice.author),
+        text=scene.event_text(scene.notice.about) or scene.words.say("no_text"),
+        claimed=display_address(scene.fact("address")),
+    )
+    return writing(
+        agent_row(scene, "n", scene.notice.event),
+        root_thread(scene, []),
+        from_name=scene.inbox.name,
+        text=text,
+        ticket_event="unproven",
     )
 
 
