@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from gateway.desk import assignment, filing
 from gateway.desk.case import Case
+from gateway.desk.deciding import accept_held, has, plan_decision, taps_held
 from gateway.desk.deeds import carry_out, check_orders
 from gateway.desk.deeds_people import FIRST
 from gateway.desk.draft import Draft
 from gateway.desk.holding import hold_answer
-from gateway.model import Command, EventFact, HeldFact, Instruction, Orders, Person, Plan, State, TicketChange
+from gateway.model import Command, EventFact, Instruction, Orders, Person, Plan, State, TicketChange
 
 
 def plan_agent(case: Case) -> Plan:
@@ -24,15 +25,9 @@ def plan_agent(case: Case) -> Plan:
     if not case.own_token:
         reason = "agent-token" if case.token_agent else "no-token"
         return hold_answer(case, reason)
-    if case.match.kind == "h" or _taps_held(case):
-        return _about_held(case)
+    if case.match.kind == "h" or taps_held(case):
+        return plan_decision(case)
     return _about_ticket(case)
-
-
-def _taps_held(case: Case) -> bool:
-    """Whether a one-tap link below a held notice was pressed: its event is the held one (mail.md 12.4)."""
-    held = case.match.event in {h.event for h in (case.ticket.held if case.ticket else ())}
-    return case.match.kind == "x" and held and _has(case.orders, *_RESOLUTIONS)
 
 
 def plan_released(case: Case) -> Plan:
@@ -49,6 +44,8 @@ def plan_released(case: Case) -> Plan:
         return _note(Draft(case, reason="released"), case, text, author).plan("note")
     draft = Draft(case, reason="released")
     _answer(draft, case, text, author, close=instruction.close)
+    if instruction.close:
+        draft.add_event("close", party=author.party)
     return draft.plan("answer")
 
 
@@ -61,21 +58,22 @@ def _about_ticket(case: Case) -> Plan:
         return trouble
     orders, person = case.orders, case.agent_person
     assert person is not None
-    internal = orders.internal or (case.match.kind == "n" and not _has(orders, "send"))
+    internal = orders.internal or (case.match.kind == "n" and not has(orders, "send"))
     if not orders.text.strip() or orders.bare:
         return _just_orders(case)
-    if not internal and not _has(orders, "assign", "release", "spam"):
+    if not internal and not has(orders, "assign", "release", "spam"):
         rival = _collision(case, person)
         if rival is not None:
             return hold_answer(case, "collision", other=rival.number)
     draft = Draft(case)
-    first = [verb for verb in FIRST if _has(orders, verb)]
+    first = [verb for verb in FIRST if has(orders, verb)]
     if first:  # who takes part is settled before anybody is written to
         carry_out(draft, case, person, quiet=True, only=first)
-    if internal or _has(orders, "spam"):
+    if internal or has(orders, "spam"):
         _note(draft, case, orders.text, person)
     else:
-        _answer(draft, case, orders.text, person, close=_has(orders, "close"))
+        _answer(draft, case, orders.text, person, close=has(orders, "close"))
+        accept_held(draft, case, person)
     # A press on a link is always confirmed (mail.md 12.4); beside an answer of the agent's own success is silent.
     carry_out(draft, case, person, quiet=case.match.ground != "action", but=FIRST)
     return draft.plan("note" if internal else "answer")
@@ -175,139 +173,7 @@ def _just_orders(case: Case) -> Plan:
     return draft.plan("command")
 
 
-# ------------------------------------------------------------------ replies to "this was held"
-
-
-def _about_held(case: Case) -> Plan:
-    assert case.ticket is not None
-    held = next((h for h in case.ticket.held if h.event == case.match.event), None)
-    if held is None:
-        return hold_answer(case, "nothing-held")
-    if held.resolution:
-        return hold_answer(case, "already-decided", data={"value": held.resolution})
-    if case.orders.held or not case.orders.commands:
-        return hold_answer(case, "command" if case.orders.held else "undecided", data={"again": "1"})
-    decision = _decide(case.orders)
-    if held.reason in _QUESTIONS and decision != "discard" and (decision or _repeats(case.orders, held)):
-        return _confirmed(case, held)
-    problem = check_orders(case)
-    if problem is not None:
-        return hold_answer(case, problem.reason, data=problem.data)
-    empty = not (case.orders.text.strip() or held.text.strip())
-    if decision == "send" and empty:
-        return hold_answer(case, "empty", data={"again": "1"})
-    if not decision:
-        return _corrected(case, held) if empty or _has(case.orders, *_IN_ANSWER) else _ask_again(case)
-    draft, person = Draft(case), case.agent_person
-    assert person is not None
-    number = draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
-    carry_out(draft, case, person, quiet=True, but=("close", *_RESOLUTIONS))
-    _settle_held(draft, case, held, person, decision)
-    data = {"verb": decision, "done": decision}
-    draft.notify("command", [person], about=number, in_reply_to=case.findings.message.message_id, data=data)
-    return draft.plan("command")
-
-
-_QUESTIONS = ("merge-asks", "from-asks")
-"""Reasons of holds that only ask whether the agent means it."""
-_IN_ANSWER = ("also", "open", "spam", "block")
-"""Verbs that say by themselves what becomes of the held mail, or leave it alone."""
-
-
-def _ask_again(case: Case) -> Plan:
-    return hold_answer(case, "undecided", data={"again": "1"})
-
-
-def _repeats(orders: Orders, held: HeldFact) -> bool:
-    verbs = {verb for verb, _ in held.commands}
-    return any(c.verb in verbs and c.verb in ("merge", "from") for c in orders.commands)
-
-
-def _confirmed(case: Case, held: HeldFact) -> Plan:
-    """The agent was asked and means it: the held commands are done, then the held text goes its way."""
-    person = case.agent_person
-    assert person is not None
-    repeated = tuple(c for c in case.orders.commands if c.verb in ("merge", "from"))
-    commands = repeated or tuple(Command(verb, argument) for verb, argument in held.commands)
-    commands = tuple(c for c in commands if c.verb not in ("send", "note"))
-    sure = replace(case, sure=True, orders=replace(case.orders, commands=commands, text="", internal=False))
-    problem = check_orders(sure)
-    if problem is not None:
-        return hold_answer(case, problem.reason, data=problem.data)
-    draft = Draft(sure)
-    draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
-    text = case.orders.text.strip() or held.text
-    draft.resolve(held.event, ("noted" if held.internal else "sent") if text.strip() else "discarded")
-    carry_out(draft, sure, person, quiet=False)
-    if text.strip():
-        act = "note" if held.internal else "send"
-        draft.release(
-            held.journal, Instruction(act=act, by=person.party, ticket=held.ticket, event=held.event, text=text)
-        )
-    return draft.plan("command")
-
-
-def _corrected(case: Case, held: HeldFact) -> Plan:
-    """A command in place of one that was refused; nothing else was in the held mail, so nothing else is decided."""
-    person = case.agent_person
-    assert person is not None
-    draft = Draft(case)
-    draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
-    if not held.text.strip():
-        draft.resolve(held.event, "discarded")
-    carry_out(draft, case, person, quiet=False)
-    return draft.plan("command")
-
-
-_RESOLUTIONS = {"send": "sent", "note": "noted", "discard": "discarded"}
-
-
-def _decide(orders: Orders) -> str:
-    verbs = [c.verb for c in orders.commands]
-    return next((v for v in ("discard", "note", "send") if v in verbs), "")
-
-
-def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decision: str) -> None:
-    draft.resolve(held.event, _RESOLUTIONS[decision])
-    draft.clear_timers(f"collision-{held.event}")
-    draft.explain(f"held event {held.event}: {_RESOLUTIONS[decision]} by {person.agent}")
-    if decision == "discard":
-        _tell_leads(draft, case, held, person)
-        return
-    own = case.orders.text.strip()
-    if decision == "note":
-        text = "\n".join(part for part in (own or held.text, _words_of(held.bad_line)) if part)
-    else:
-        text = own or held.text
-    close = any(verb == "close" for verb, _ in held.commands) or _has(case.orders, "close")
-    draft.release(
-        held.journal,
-        Instruction(
-            act=decision,
-            by=person.party,
-            ticket=held.ticket,
-            event=held.event,
-            text=text,
-            close=close and decision == "send",
-        ),
-    )
-
-
-def _tell_leads(draft: Draft, case: Case, held: HeldFact, person: Person) -> None:
-    """ "It was not me": somebody else has this agent's reply address (example 14)."""
-    assert case.ticket is not None
-    line = next((e for e in case.ticket.events if e.number == held.event), None)
-    address = line.data.get("address", "") if line else ""
-    if held.reason != "agent-token" or not address or case.settings.find_agent(address) is not None:
-        return
-    told = [p for p in assignment.leads(case) if p.party != person.party]
-    draft.notify("unproven", told, about=held.event, author=person, reason="not-me", data={"address": address})
-    draft.explain(f"leads are told that {address} is not {person.agent}")
-
-
-def _words_of(bad_line: str) -> str:
-    """The bad line's own words: `#noet she is difficult` keeps "she is difficult"."""
-    return bad_line.partition(" ")[2].strip()
+# ------------------------------------------------------------------ what was let go
 
 
 def _held_text(case: Case, event: int) -> str:
@@ -386,10 +252,6 @@ def _own_matter(case: Case) -> Plan:
     draft.notify("offer", others, about=number, author=person)
     draft.explain(f"new ticket with agent {person.agent} as contact")
     return draft.plan("new", opens=True)
-
-
-def _has(orders: Orders, *verbs: str) -> bool:
-    return any(c.verb in verbs for c in orders.commands)
 
 
 def without(orders: Orders, *verbs: str) -> Orders:

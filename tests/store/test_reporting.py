@@ -16,16 +16,18 @@ import sqlalchemy as sa
 from gateway import clockwork
 from gateway.desk.figures import Figures, compute
 from gateway.desk.periods import read_period
-from gateway.model import OutboundMail, Plan
+from gateway.model import OutboundMail, Plan, State
 from gateway.questions import EventLog, Log
 from gateway.settings import AgentMail, Hours
 from gateway.store import answers, timers
 from gateway.store.database import Database
 from gateway.store.schema import events, tickets
 from tests.store.test_reading import ALICE, BOB, CAROL, TWO_INBOXES, command, to
+from tests.store.test_road import reply
 from tests.support.spine import Road, address_of, header_of, make_mail, text_of
 
 WEEK = timedelta(days=7)
+WORDS = ("An answer.", "#close\n\nDone.", "#close\n\nYes.", "#close", "#spam", "#open", "#note hm")
 
 
 @pytest.fixture
@@ -44,7 +46,9 @@ def busy_weeks(road: Road) -> None:
         mails = [m for m in road.outbox() if m.kind == "offer"]
         offers.append(to(mails, chance.choice((ALICE, BOB))))
         offer = chance.choice(offers)
-        words = chance.choice(("An answer.", "#close\n\nDone.", "#close\n\nYes.", "#close", "#spam", "#open", "#note hm"))
+        words = chance.choice(
+            ("An answer.", "#close\n\nDone.", "#close\n\nYes.", "#close", "#spam", "#open", "#note hm")
+        )
         road.now += timedelta(minutes=chance.randint(1, 300))
         raw = make_mail(offer.recipient, words, subject=f"Re: {n}", to=address_of(offer), answers=offer.message_id)
         road.arrive(raw, recipient=address_of(offer))
@@ -140,6 +144,18 @@ def test_a_report_is_for_leads_and_needs_a_period(road: Road) -> None:
     assert "period" in text_of(to(road.outbox(), CAROL))
     command(road, CAROL, "#report alice october")
     assert "October 2026, Alice Ahmed" in text_of(to(road.outbox(), CAROL))
+
+
+def test_an_answer_that_was_held_and_let_go_closes_in_the_log_too(road: Road) -> None:
+    road.arrive(make_mail("jane@customer.test", "Hello", subject="Invoice"))
+    mails = road.outbox()
+    reply(road, ALICE, to(mails, ALICE), "Here is the answer.")
+    reply(road, BOB, to(mails, BOB), "#close\n\nAnd mine.")
+    reply(road, BOB, to([m for m in road.outbox() if m.kind == "held"], BOB), "#send")
+    road.process()
+    assert road.ticket(1).state is State.CLOSED
+    figures = figures_of(road, "week")
+    assert (figures.closed, {p: c for p, _, c, _ in figures.agents}) == (1, {1: 0, 2: 1})
 
 
 # ------------------------------------------------------------------ rows that come again
