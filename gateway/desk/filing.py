@@ -57,7 +57,7 @@ def plan_filed(case: Case) -> Plan:
         draft.explain(f"{former.agent} is away: " + (f"{owner.agent} has it now" if owner else "free for anyone"))
     if state is not case.ticket.state:
         draft.explain(f"state {case.ticket.state} -> {state}")
-    data = {"cc": _copied(case), "pictures": str(case.remote_pictures)}
+    data = {"cc": _copied(case), "pictures": str(case.remote_pictures), "same_id": _same_id(case)}
     if case.ticket.state is State.CLOSED and state is not State.CLOSED:
         data["reopened"] = "1"
     if case.verdict.unproven_filed:
@@ -216,6 +216,11 @@ def _copied(case: Case) -> str:
     return ", ".join(a for a in others if fold_address(a) not in known and not case.settings.is_own_address(a))
 
 
+def _same_id(case: Case) -> str:
+    """Marks a mail whose Message-ID its author used before for another one: both are kept (architecture 6.8)."""
+    return "1" if case.facts.same_id else ""
+
+
 def _resembled(case: Case) -> str:
     """The address of ours or of an agent that the author's can be mistaken for (security.md 7.4); "" when none."""
     if case.author is None:
@@ -234,7 +239,12 @@ def _report_text(report: DeliveryReport | None, case: Case) -> str:
 
 
 def _offer(draft: Draft, case: Case, mail: int, customer: Person | None) -> None:
-    data = {"cc": _copied(case), "resembles": _resembled(case), "pictures": str(case.remote_pictures)}
+    data = {
+        "cc": _copied(case),
+        "resembles": _resembled(case),
+        "pictures": str(case.remote_pictures),
+        "same_id": _same_id(case),
+    }
     if not case.verdict.proven:
         data["unproven"] = "1"
     if case.facts.author is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 
 import pytest
 
@@ -11,7 +12,6 @@ from gateway.analysis.html import html_to_text
 from gateway.analysis.quotes import split_body
 from gateway.model import Body, Message
 from tests.adversarial.rows import Case, cases
-from tests.support.quoting import covers
 
 OWN_WORDS = {
     "pasted-log": ["Here is the log you asked for:", "From: alice", "Subject: failure", "the server said 500"],
@@ -31,7 +31,13 @@ def test_adv_71(case: Case) -> None:
     best, body = min((measure(text) for _ in range(3)), key=lambda one: one[0])
     assert best < case.expect["max_cpu_s"]
     assert case.checks == ["new + quoted + signature covers the text"]
-    assert covers(body, text)
+    found, given = letters(body.new + body.quoted + body.signature), letters(text)
+    assert not given - found, (given - found).most_common(5)
+
+
+def letters(text: str) -> Counter[str]:
+    """Every character but white space, as often as it stands there."""
+    return Counter("".join(text.split()))
 
 
 def measure(text: str) -> tuple[float, Body]:
@@ -48,6 +54,7 @@ def test_adv_72(case: Case) -> None:
         text, html = html_to_text(case.get("raw")), case.get("raw")
     body = split_body(Message(text=text, html=html, text_source="html" if html else "plain"))
     assert case.checks == ["no sentence of the author's own text is hidden; in doubt the full text is shown"]
-    shown = body.new.strip() or text  # what the desk shows when nothing new was found
+    # As the desk shows it: the new text with the signature, and everything when nothing new was found.
+    shown = f"{body.new}\n{body.signature}" if body.new.strip() else text
     for sentence in OWN_WORDS[case.variant]:
         assert sentence in re.sub(r"(?m)^> ?", "", shown), (body.source, shown)

@@ -313,7 +313,7 @@ class Desk:
     def rows(self) -> list[JournalRow]:
         """Journal rows made since the snapshot, oldest first."""
         start = self.before.journal
-        every = self.look(lambda tx: tx.execute(sa.select(sa.column("id")).select_from(sa.table("journal"))).scalars())
+        every = self.look(lambda tx: list(tx.execute(sa.text("SELECT id FROM journal")).scalars()))
         return [
             row
             for number in sorted(every)
