@@ -45,6 +45,9 @@ def plan_filed(case: Case) -> Plan:
     draft = Draft(case)
     author = _participant(case)
     mail = draft.add_mail("mail", party=author.party if author else 0, public=True, text=_shown_text(case))
+    if _was_answered(case):
+        draft.explain("accepted by answering it: filed, and nobody waits")
+        return draft.plan("file")
     state = lifecycle.after_customer(case.ticket)
     if case.ticket.state is State.CLOSED and case.findings.origin is Origin.LIST:
         state = State.CLOSED  # what a list sends to everybody reopens nothing (security.md 8.2)
@@ -76,6 +79,15 @@ def plan_filed(case: Case) -> Plan:
         draft.clear_timers("waiting", "followup", "snooze")
         _watch_answer(draft, case, owner)
     return draft.plan("file")
+
+
+def _was_answered(case: Case) -> bool:
+    """Whether an agent let this mail in by answering the notice of it."""
+    held, instruction = case.match.event, case.mail.instruction
+    if instruction is None or instruction.act != "admit" or case.ticket is None or not held:
+        return False
+    notices = {e.number for e in case.ticket.events if e.answers == held} | {held}
+    return any(e.kind == "answer" and e.public and e.answers in notices for e in case.ticket.events)
 
 
 def plan_agents_only(case: Case) -> Plan:

@@ -9,7 +9,7 @@ from gateway.desk.case import Case
 from gateway.desk.draft import Draft
 from gateway.model import HeldFact, Person, Plan
 
-_SHOWN_TO_DESK = frozenset({"author-unproven", "unknown-sender", "dmarc-fail", "auth-temperror"})
+SHOWN_TO_DESK = frozenset({"author-unproven", "unknown-sender", "dmarc-fail", "auth-temperror"})
 _ASKED_AT_REGISTERED = frozenset(
     {"agent-unproven", "agent-token", "dmarc-fail", "replayed", "signature-old", "ambiguous-tokens"}
 )
@@ -43,7 +43,7 @@ def plan_held(case: Case) -> Plan:
             data=_facts_of_hold(case),
         )
         draft.explain(f"asked at the registered address of {agent.agent}")
-    elif case.verdict.reason in _SHOWN_TO_DESK or agent is None:
+    elif case.verdict.reason in SHOWN_TO_DESK or agent is None:
         draft.notify(
             "unproven",
             assignment.owner_or_pool(case),

@@ -785,6 +785,26 @@ def test_a_further_address_cannot_add_another(desk: Desk, offer: OutboundMail) -
     assert "only from your registered address" in first(out)
 
 
+# ------------------------------------------------------------------ mail that nobody can prove
+
+
+def test_answering_the_notice_of_an_unproven_mail_accepts_it(desk: Desk, offer: OutboundMail) -> None:
+    desk.road.arrive(make_mail(JANE, "From my other system.", answers="<first@customer.test>"), proof=Proof.NONE)
+    notice = to(desk.road.outbox(), ALICE)
+    out = desk.reply(ALICE, notice, "Thanks, that helps.")
+    assert [(m.kind, m.recipient) for m in out] == [("answer", JANE)]
+    assert desk.ticket().held[0].resolution == "admitted"
+    assert [e.text.strip() for e in desk.ticket().events if e.kind == "mail"][-1] == "From my other system."
+    assert (desk.ticket().state, desk.timers()) == (State.WAITING, set())
+
+
+def test_a_note_on_the_notice_of_an_unproven_mail_leaves_it_held(desk: Desk, offer: OutboundMail) -> None:
+    desk.road.arrive(make_mail(JANE, "From my other system.", answers="<first@customer.test>"), proof=Proof.NONE)
+    notice = to(desk.road.outbox(), ALICE)
+    desk.reply(ALICE, notice, "#note is that her?")
+    assert desk.ticket().held[0].resolution == ""
+
+
 # ------------------------------------------------------------------ who may, and what goes together
 
 

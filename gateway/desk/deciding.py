@@ -1,0 +1,170 @@
+"""Replies to "this was held": an agent decides what becomes of a mail that was stopped (mail.md 12.2).
+
+Nothing is sent without the word ``send``. A question (merge, from) is answered with it too; a command that was refused
+is corrected by writing the right one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.desk import assignment
+from gateway.desk.case import Case
+from gateway.desk.deed import held_behind
+from gateway.desk.deeds import carry_out, check_orders
+from gateway.desk.draft import Draft
+from gateway.desk.holding import SHOWN_TO_DESK, hold_answer
+from gateway.model import Command, HeldFact, Instruction, Orders, Person, Plan
+
+
+def has(orders: Orders, *verbs: str) -> bool:
+    """Whether one of the verbs is among the orders."""
+    return any(c.verb in verbs for c in orders.commands)
+
+
+def plan_decision(case: Case) -> Plan:
+    assert case.ticket is not None
+    held = next((h for h in case.ticket.held if h.event == case.match.event), None)
+    if held is None:
+        return hold_answer(case, "nothing-held")
+    if held.resolution:
+        return hold_answer(case, "already-decided", data={"value": held.resolution})
+    if case.orders.held or not case.orders.commands:
+        return hold_answer(case, "command" if case.orders.held else "undecided", data={"again": "1"})
+    decision = _decide(case.orders)
+    if held.reason in _QUESTIONS and decision != "discard" and (decision or _repeats(case.orders, held)):
+        return _confirmed(case, held)
+    problem = check_orders(case)
+    if problem is not None:
+        return hold_answer(case, problem.reason, data=problem.data)
+    empty = not (case.orders.text.strip() or held.text.strip())
+    if decision == "send" and empty:
+        return hold_answer(case, "empty", data={"again": "1"})
+    if not decision:
+        return _corrected(case, held) if empty or has(case.orders, *_IN_ANSWER) else _ask_again(case)
+    draft, person = Draft(case), case.agent_person
+    assert person is not None
+    number = draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
+    carry_out(draft, case, person, quiet=True, but=("close", *_RESOLUTIONS))
+    _settle_held(draft, case, held, person, decision)
+    data = {"verb": decision, "done": decision}
+    draft.notify("command", [person], about=number, in_reply_to=case.findings.message.message_id, data=data)
+    return draft.plan("command")
+
+
+_QUESTIONS = ("merge-asks", "from-asks")
+"""Reasons of holds that only ask whether the agent means it."""
+_IN_ANSWER = ("also", "open", "spam", "block")
+"""Verbs that say by themselves what becomes of the held mail, or leave it alone."""
+
+
+def _ask_again(case: Case) -> Plan:
+    return hold_answer(case, "undecided", data={"again": "1"})
+
+
+def _repeats(orders: Orders, held: HeldFact) -> bool:
+    verbs = {verb for verb, _ in held.commands}
+    return any(c.verb in verbs and c.verb in ("merge", "from") for c in orders.commands)
+
+
+def _confirmed(case: Case, held: HeldFact) -> Plan:
+    """The agent was asked and means it: the held commands are done, then the held text goes its way."""
+    person = case.agent_person
+    assert person is not None
+    repeated = tuple(c for c in case.orders.commands if c.verb in ("merge", "from"))
+    commands = repeated or tuple(Command(verb, argument) for verb, argument in held.commands)
+    commands = tuple(c for c in commands if c.verb not in ("send", "note"))
+    sure = replace(case, sure=True, orders=replace(case.orders, commands=commands, text="", internal=False))
+    problem = check_orders(sure)
+    if problem is not None:
+        return hold_answer(case, problem.reason, data=problem.data)
+    draft = Draft(sure)
+    draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
+    text = case.orders.text.strip() or held.text
+    draft.resolve(held.event, ("noted" if held.internal else "sent") if text.strip() else "discarded")
+    carry_out(draft, sure, person, quiet=False)
+    if text.strip():
+        act = "note" if held.internal else "send"
+        draft.release(
+            held.journal, Instruction(act=act, by=person.party, ticket=held.ticket, event=held.event, text=text)
+        )
+    return draft.plan("command")
+
+
+def _corrected(case: Case, held: HeldFact) -> Plan:
+    """A command in place of one that was refused; nothing else was in the held mail, so nothing else is decided."""
+    person = case.agent_person
+    assert person is not None
+    draft = Draft(case)
+    draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
+    if not held.text.strip():
+        draft.resolve(held.event, "discarded")
+    carry_out(draft, case, person, quiet=False)
+    return draft.plan("command")
+
+
+_RESOLUTIONS = {"send": "sent", "note": "noted", "discard": "discarded"}
+
+
+def _decide(orders: Orders) -> str:
+    verbs = [c.verb for c in orders.commands]
+    return next((v for v in ("discard", "note", "send") if v in verbs), "")
+
+
+def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decision: str) -> None:
+    draft.resolve(held.event, _RESOLUTIONS[decision])
+    draft.clear_timers(f"collision-{held.event}")
+    draft.explain(f"held event {held.event}: {_RESOLUTIONS[decision]} by {person.agent}")
+    if decision == "discard":
+        _tell_leads(draft, case, held, person)
+        return
+    own = case.orders.text.strip()
+    if decision == "note":
+        text = "\n".join(part for part in (own or held.text, _words_of(held.bad_line)) if part)
+    else:
+        text = own or held.text
+    close = any(verb == "close" for verb, _ in held.commands) or has(case.orders, "close")
+    draft.release(
+        held.journal,
+        Instruction(
+            act=decision,
+            by=person.party,
+            ticket=held.ticket,
+            event=held.event,
+            text=text,
+            close=close and decision == "send",
+        ),
+    )
+
+
+def _tell_leads(draft: Draft, case: Case, held: HeldFact, person: Person) -> None:
+    """ "It was not me": somebody else has this agent's reply address (example 14)."""
+    assert case.ticket is not None
+    line = next((e for e in case.ticket.events if e.number == held.event), None)
+    address = line.data.get("address", "") if line else ""
+    if held.reason != "agent-token" or not address or case.settings.find_agent(address) is not None:
+        return
+    told = [p for p in assignment.leads(case) if p.party != person.party]
+    draft.notify("unproven", told, about=held.event, author=person, reason="not-me", data={"address": address})
+    draft.explain(f"leads are told that {address} is not {person.agent}")
+
+
+def accept_held(draft: Draft, case: Case, person: Person) -> None:
+    """Answering the notice of a mail that nobody can prove accepts that mail (mail.md 9.3)."""
+    held = held_behind(case)
+    if held is not None and held.reason in SHOWN_TO_DESK:
+        draft.resolve(held.event, "admitted")
+        instruction = Instruction(act="admit", by=person.party, ticket=held.ticket, event=held.event)
+        draft.release(held.journal, instruction)
+        draft.explain(f"held event {held.event} accepted by answering it")
+
+
+def _words_of(bad_line: str) -> str:
+    """The bad line's own words: `#noet she is difficult` keeps "she is difficult"."""
+    return bad_line.partition(" ")[2].strip()
+
+
+def taps_held(case: Case) -> bool:
+    """Whether a one-tap link below a held notice was pressed: its event is the held one (mail.md 12.4)."""
+    held = case.match.event in {h.event for h in (case.ticket.held if case.ticket else ())}
+    return case.match.kind == "x" and held and has(case.orders, *_RESOLUTIONS)
