@@ -23,6 +23,8 @@ ASKS: Mapping[str, Callable[[Case, Command], tuple[Question, ...]]] = {
     "digest": deeds_self.ask_digest,
 }
 """Verb -> the questions it asks the store."""
+_APART = ("list", "search", "report", "digest")
+"""Verbs that are answered by a mail about no ticket, wherever they stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,5 +46,5 @@ def find_questions(case: Case) -> Asked:
     return Asked(
         tickets=tuple(filter(None, (reading.named_ticket(command) for command in commands))),
         questions=tuple(q for c in commands if c.verb in ASKS for q in ASKS[c.verb](case, c)),
-        lists=len(commands) + 1 if personal else 0,
+        lists=len(commands) + 1 if personal or any(c.verb in _APART for c in commands) else 0,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.address import first_name
 from gateway.desk.case import Case
@@ -48,6 +48,25 @@ Act = Callable[[Deed], str]
 def trouble(reason: str, command: Command, value: str = "", names: str = "") -> Problem:
     """A problem with a command: its verb, what was written, what there is instead."""
     return Problem(reason, {"verb": command.verb, "value": value or command.argument.strip(), "names": names})
+
+
+def apart(deed: Deed) -> Draft:
+    """The draft for a mail about no ticket: a list must not look like mail of the ticket whose thread asked for it.
+
+    An answer to it would else reach that ticket's customer where addresses carry no tokens. Close it with
+    :func:`add_apart`.
+    """
+    case = deed.case
+    if case.ticket is None:
+        return deed.draft
+    place = next((n for n, command in enumerate(case.orders.commands) if command is deed.command), 0)
+    return Draft(replace(case, ticket=None, list_number=case.list_number + place), reason=deed.command.verb)
+
+
+def add_apart(deed: Deed, draft: Draft) -> None:
+    """Add what :func:`apart` gave to the plan."""
+    if draft is not deed.draft:
+        deed.draft.beside(draft.plan("command"))
 
 
 def called(person: Person) -> str:

@@ -11,7 +11,7 @@ from gateway.address import fold_address, is_address
 from gateway.desk import assignment, reporting, rounds
 from gateway.desk.case import Case
 from gateway.desk.choices import write_absence, zone_of
-from gateway.desk.deed import Deed, Problem, called, held_behind, trouble
+from gateway.desk.deed import Deed, Problem, add_apart, apart, called, held_behind, trouble
 from gateway.desk.moments import find_zone, read_away, read_quiet, read_when
 from gateway.model import Absence, Command, HeldFact
 from gateway.questions import Question
@@ -95,7 +95,9 @@ def digest(deed: Deed) -> str:
     agent = _agent(deed)
     word = deed.argument.lower()
     if word == "now":
-        reporting.send_digest(deed.draft, deed.case, deed.person)
+        draft = apart(deed)
+        reporting.send_digest(draft, deed.case, deed.person)
+        add_apart(deed, draft)
         return ""
     if word:
         deed.draft.choose(agent.handle, "digest", word)

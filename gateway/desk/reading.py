@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from gateway.desk.case import Case
 from gateway.desk.choices import zone_of
-from gateway.desk.deed import Deed, Problem, trouble
+from gateway.desk.deed import Deed, Problem, add_apart, apart, trouble
 from gateway.desk.draft import Draft
 from gateway.desk.exporting import zip_ticket
 from gateway.desk.lines import is_late, may_read, say_day, say_owner, say_wait, say_who, served_by
@@ -251,7 +251,8 @@ def search(deed: Deed) -> str:
 
 
 def _send(deed: Deed, *, rows: list[dict[str, object]] | None = None, text: str = "", **facts: str) -> None:
-    deed.draft.notify(
+    draft = apart(deed)
+    draft.notify(
         "list",
         [deed.person],
         in_reply_to=deed.case.findings.message.message_id,
@@ -263,4 +264,5 @@ def _send(deed: Deed, *, rows: list[dict[str, object]] | None = None, text: str 
             **facts,
         },
     )
-    deed.draft.explain(f"{deed.command.verb} {deed.argument}: {len(rows or [])} rows")
+    draft.explain(f"{deed.command.verb} {deed.argument}: {len(rows or [])} rows")
+    add_apart(deed, draft)

@@ -11,7 +11,7 @@ from gateway.desk.assignment import find_agents
 from gateway.desk.calendar import read_hours
 from gateway.desk.case import Case
 from gateway.desk.choices import zone_of
-from gateway.desk.deed import Deed, Problem, trouble
+from gateway.desk.deed import Deed, Problem, add_apart, apart, trouble
 from gateway.desk.draft import Draft
 from gateway.desk.figures import Figures, compute
 from gateway.desk.lines import is_late, say_day, say_span, say_wait, say_who, served_by
@@ -60,7 +60,9 @@ def report(deed: Deed) -> str:
         return f"report {word}"
     period, person = _read(deed.case, deed.command)
     assert period is not None
-    send_report(deed.draft, deed.case, deed.person, period, person)
+    draft = apart(deed)
+    send_report(draft, deed.case, deed.person, period, person)
+    add_apart(deed, draft)
     return ""
 
 

@@ -186,16 +186,16 @@ def _stopped(tx: Connection, asked: Stopped) -> tuple[StoppedMail, ...]:
 
 def _log(tx: Connection, asked: Log) -> EventLog:
     """Whole histories, because a first answer or a closing means nothing without what was before."""
-    happened = (
-        sa.select(events.c.ticket)
-        .where(events.c.at >= asked.since, events.c.at < asked.until)
-        .group_by(events.c.ticket)
-        .subquery()
+    something = sa.exists().where(
+        events.c.ticket == tickets.c.number, events.c.at >= asked.since, events.c.at < asked.until
     )
-    opened = (
-        sa.select(tickets.c.number, tickets.c.created_at)
-        .join(happened, happened.c.ticket == tickets.c.number)
-        .where(tickets.c.inbox.in_(asked.inboxes), tickets.c.merged_into == 0)
+    # changed_at and created_at say the same without looking at an event, for nearly all tickets.
+    opened = sa.select(tickets.c.number, tickets.c.created_at).where(
+        tickets.c.inbox.in_(asked.inboxes),
+        tickets.c.merged_into == 0,
+        tickets.c.changed_at >= asked.since,
+        tickets.c.created_at < asked.until,
+        something,
     )
     created = {row.number: row.created_at for row in tx.execute(opened)}
     lines: list[LogLine] = []

@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 
 from gateway.model import Message, Person, Plan, State
 from gateway.questions import UNSOLVED, Search, Term
+from gateway.store.columns import scrub
 from gateway.store.schema import events, tickets
 
 NAMES = frozenset({"search", "search_data", "search_idx", "search_docsize", "search_config"})
@@ -137,7 +138,7 @@ def _condition(dialect: str, term: Term, name: str) -> sa.ColumnElement[bool]:
     value = term.value
     match term.field:
         case "tag":
-            quoted = msgspec.json.encode(value.lower()).decode()
+            quoted = msgspec.json.encode(scrub(value.lower())).decode()
             return sa.func.lower(sa.cast(sa.type_coerce(tickets.c.tags, sa.Text), sa.Text)).contains(
                 quoted, autoescape=True
             )

@@ -249,3 +249,16 @@ def test_a_lists_address_gives_nobody_else_anything(road: Road) -> None:
         raw = make_mail(who, f"1 {proof}", subject="Re: list", to=address_of(listed), answers=listed.message_id)
         road.arrive(raw, recipient=address_of(listed), proof=proof)
         assert [m for m in road.outbox() if "licences" in text_of(m) and m.recipient not in (BOB, CAROL, OTTO)] == []
+
+
+def test_an_answer_to_a_list_asked_for_inside_a_ticket_never_reaches_its_customer(database: Database) -> None:
+    plain = {handle: replace(inbox, reply_token="none") for handle, inbox in TWO_INBOXES.inbox.items()}
+    road = Road(database, replace(TWO_INBOXES, inbox=plain))
+    offer = to([m for m in write(road, JANE, "Hello", "Invoice") if m.kind == "offer"], ALICE)
+    raw = make_mail(ALICE, "#list\n#list free\n#search hello\n#list", subject="Re: x", answers=offer.message_id)
+    road.arrive(raw)
+    lists = road.outbox()
+    assert [(m.recipient, m.ticket) for m in lists] == [(ALICE, 0)] * 4
+    assert len({m.message_id for m in lists}) == 4
+    answer(road, ALICE, lists[0], "Thanks, looks bad.")
+    assert [m.recipient for m in road.outbox()] == [ALICE]
