@@ -167,10 +167,13 @@ def _with_proven_name(ticket: TicketFacts, case: Case) -> TicketFacts:
     """The author's name may be shown from the first proven mail on (mail.md 5.1); the store remembers it afterwards."""
     if case.author is None or not case.verdict.proven or case.verdict.role == "agent":
         return ticket
-    address = fold_address(case.author.address)
+    author, address = case.author, fold_address(case.author.address)
 
     def shown(person: Person) -> Person:
-        return replace(person, known=True) if fold_address(person.address) == address else person
+        if fold_address(person.address) != address:
+            return person
+        # Somebody added by address alone (#cc, a forward) gets the name with the first mail of their own.
+        return replace(person, known=True, name=person.name or author.name)
 
     return replace(
         ticket,

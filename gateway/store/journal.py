@@ -249,7 +249,7 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
     if result.rowcount != 1:
         raise ClaimLostError(f"journal row {mail.id} is not ours any more")
     if author and authentication.proof is not Proof.NONE and plan.outcome in ("file", "new", "agent"):
-        people.mark_known(tx, author)
+        people.mark_known(tx, author, authentication.author.name if authentication.author else "")
 
 
 def _earlier_decisions(tx: Connection, mail: InboundMail) -> list[dict[str, Any]]:

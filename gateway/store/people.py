@@ -23,7 +23,11 @@ _FIND_AND_AGENTS = sa.select(persons).where(sa.or_(_asked_for, persons.c.agent >
 _BY_ADDRESS = sa.select(persons).where(persons.c.address == bindparam("folded"))
 _CHOICES = sa.select(agent_settings)
 _BLOCKED = sa.select(blocks.c.address).where(blocks.c.address.in_(bindparam("addresses", expanding=True)))
-_MARK_KNOWN = sa.update(persons).where(persons.c.address == bindparam("folded"), persons.c.known.is_(False))
+_MARK_KNOWN = (
+    sa.update(persons)
+    .where(persons.c.address == bindparam("folded"), sa.or_(persons.c.known.is_(False), persons.c.name == ""))
+    .values(known=True, name=sa.case((persons.c.name == "", bindparam("said", type_=sa.String)), else_=persons.c.name))
+)
 
 
 def find_persons(
@@ -91,9 +95,12 @@ def ensure_agents(tx: Connection, settings: Settings) -> dict[str, Person]:
     return result
 
 
-def mark_known(tx: Connection, address: str) -> None:
-    """Proven mail of this person was filed: the name may be shown from now on (security.md 7.4)."""
-    tx.execute(_MARK_KNOWN, {"folded": fold_address(address), "known": True})
+def mark_known(tx: Connection, address: str, name: str = "") -> None:
+    """Proven mail of this person was filed: the name may be shown from now on (security.md 7.4).
+
+    ``name`` is taken for somebody known by address alone so far.
+    """
+    tx.execute(_MARK_KNOWN, {"folded": fold_address(address), "said": name})
 
 
 def agent_choices(tx: Connection) -> dict[str, dict[str, str]]:

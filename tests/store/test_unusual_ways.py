@@ -10,7 +10,7 @@ import pytest
 from gateway.model import State
 from gateway.store.database import Database
 from tests.store.test_verbs import ALICE, BOB, DESK, JANE, Desk, header_of, text_of, to
-from tests.support.spine import make_mail
+from tests.support.spine import address_of, make_mail
 
 TOM = "tom@customer.test"
 
@@ -75,3 +75,17 @@ def test_links_below_an_offer_stand_apart_by_one_dot(desk: Desk) -> None:
     offer = to(desk.write(JANE, "Please help."), ALICE)
     html = offer.content.decode().replace("=\r\n", "")
     assert "claim</a>" in html and "\u00b7</a>" not in html and "=C2=B7</a>" not in html
+
+
+def test_somebody_added_by_address_is_called_by_name_from_the_first_own_mail_on(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Please help."), ALICE)
+    mails = desk.reply(ALICE, offer, f"#cc {TOM}\n\nTom will help.")
+    answer = to(mails, TOM)
+    raw = make_mail(
+        f"Tom Tailor <{TOM}>", "I can.", to=address_of(answer), answers=answer.message_id, message_id="<t@x>"
+    )
+    desk.road.arrive(raw, recipient=address_of(answer))
+    told = to(desk.road.outbox(), ALICE)
+    assert header_of(told, "From").startswith("Tom Tailor via") and "yours - Tom " in text_of(told)
+    assert "Reply = answer jane@customer.test, with a copy to Tom." in text_of(told)
+    assert {p.name for p in desk.ticket().participants if p.address == TOM} == {"Tom Tailor"}

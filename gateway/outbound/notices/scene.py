@@ -201,6 +201,11 @@ class Scene:
             parts.append(Part(name, attachment.type, attachment.content))
         return tuple(parts), tuple(left_out)
 
+    def _others(self) -> list[Person]:
+        """Who else gets a public answer: participants besides the customer."""
+        customer = self.customer.party if self.customer else 0
+        return [p for p in self.ticket.participants if not p.agent and p.party != customer]
+
     # -------------------------------------------------------------- text
 
     def render(self, template: str, **values: object) -> str:
@@ -224,6 +229,7 @@ class Scene:
             common |= {
                 "customer": self.name(customer),
                 "customer_first": self.first(customer),
+                "others": ", ".join(self.first(p) for p in self._others()),
                 "customer_address": display_address(customer.address) if customer else "",
                 "customer_named": bool(customer and customer.known and customer.name),
                 "owner": self.name(self.owner) if self.owner else "",
