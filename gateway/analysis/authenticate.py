@@ -50,6 +50,8 @@ class AuthenticationRules:
     arc_sealers: tuple[str, ...] = ()
     customer_dkim_only: bool = False
     """customer_proof = "dkim": aligned SPF is not enough for anybody, so DNS for a signature is worth waiting for."""
+    tell_chains: bool = False
+    """Check every ARC chain, for people who ask what a mail says; one that no listed sealer closes proves nothing."""
 
 
 def rules_of(settings: Settings) -> AuthenticationRules:
@@ -102,7 +104,8 @@ class _Evaluation:
         author = self._header.author
         if author is None:
             ambiguous = self._header.ambiguous
-            return AuthenticationResults(ambiguous=ambiguous, why=f"Nobody can be named as the author: {ambiguous}.")
+            why = f"Nobody can be named as the author: {ambiguous}."
+            return AuthenticationResults(ambiguous=ambiguous, arc=self._tell_chain(ArcResult()), why=why)
         address = fold_address(author.address)
         domain = domain_of(author.address)
         agent = address in self._rules.agent_addresses or domain in self._rules.agent_domains
@@ -139,7 +142,7 @@ class _Evaluation:
             spf=spf,
             dkim=signatures,
             dmarc=result,
-            arc=arc,
+            arc=self._tell_chain(arc),
             proof=proof,
             temporary=lacking and not satisfied,
             failed=_is_failed(result, signatures, proof, dkim_open),
@@ -234,6 +237,11 @@ class _Evaluation:
         value = sets[-1].results.value.replace(b"\r\n", b"").decode("utf-8", "replace")
         passed = _find_dmarc_pass(read_results(value.partition(";")[2]).results, domain)
         return arc, sealer if passed else ""
+
+    def _tell_chain(self, arc: ArcResult) -> ArcResult:
+        if not self._rules.tell_chains or arc.result != "none":
+            return arc
+        return check_chain(self._header, self._bodies, self._answers)
 
     # -------------------------------------------------------------- what could have proven it
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 async def _examine_all(options: argparse.Namespace, settings: Settings) -> int:
+    authentication = rules_of(settings) if options.config else AuthenticationRules()
     rules = Rules(
-        authentication=rules_of(settings) if options.config else AuthenticationRules(),
+        authentication=replace(authentication, tell_chains=True),
         own_addresses=frozenset(a for inbox in settings.inbox.values() for a in inbox.addresses()),
         id_domain=settings.id_domain if options.config else "",
     )

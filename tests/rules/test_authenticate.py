@@ -515,3 +515,9 @@ def test_a_signature_is_judged_at_the_time_of_reception_not_now() -> None:
     raw = sign(ANN, "customer.test", tags="x=1795428060")
     assert check(raw).proof is Proof.DKIM
     assert check(raw, received_at=NOW + timedelta(minutes=2)).proof is Proof.NONE
+
+
+def test_a_chain_is_told_to_people_who_ask_and_proves_nothing_for_it() -> None:
+    raw = seal(GOOD, "lists.test", SAYS)
+    results = check(raw, make_zone(SEALED), replace(RULES, tell_chains=True))
+    assert (results.arc.result, results.proof, results.failed) == ("pass", Proof.NONE, True)
