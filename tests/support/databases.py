@@ -126,9 +126,12 @@ def sqlite_database(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Database]
 @pytest.fixture
 def postgresql_database(postgres_server: PostgresServer, migrated_postgresql: str) -> Iterator[Database]:
     """A migrated PostgreSQL database, for tests of what only it can do."""
-    store = Database(postgres_server.create_database(template=migrated_postgresql))
+    url = postgres_server.create_database(template=migrated_postgresql)
+    store = Database(url)
     yield store
     store.close()
+    # Eight megabytes and three hundred files each: a session of many tests would take minutes to clear them away.
+    postgres_server.run(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)")
 
 
 @pytest.fixture(params=SQLITE_AND_POSTGRESQL)
