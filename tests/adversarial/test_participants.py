@@ -26,11 +26,11 @@ async def test_adv(desk: Desk, case: Case) -> None:
 
 async def agent_answers(desk: Desk, text: str = "This is the answer.", ticket: int = ANNS) -> Sent:
     """Agent X answers a ticket; the mail that goes to its customer."""
-    known = len(desk.outbox())
+    known, plans = len(desk.outbox()), len(desk.plans)
     number = len(desk.rows()) + 100
     mail = plain_mail(AGENT_X, "Re: hello", text, number, desk.now)
     await desk.send(signed(mail, "corp.test", desk.now), recipient=desk.agents_token(ticket, 1))
-    assert desk.plans[-1].outcome == "answer", desk.plans[-1]
+    assert "answer" in [plan.outcome for plan in desk.plans[plans:]], desk.plans[plans:]
     answers = [sent for sent in desk.outbox()[known:] if sent.mail.kind == "answer"]
     assert answers
     return answers[-1]

@@ -136,7 +136,9 @@ class Dns(ZoneResolver):
         self.asked_for.setdefault(row, []).extend(listed)
         began = time.monotonic()
         try:
-            await asyncio.sleep(self.delay)
+            await asyncio.sleep(min(self.delay, within))
+            if self.delay > within:
+                return {key: DnsAnswer("failed") for key in listed}
         finally:
             self.seconds[row] = self.seconds.get(row, 0.0) + time.monotonic() - began
         self._zone = {name.lower(): entry for name, entry in self.zone.items()}
