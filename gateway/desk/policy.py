@@ -179,6 +179,11 @@ def _flood_of_tickets(case: Case) -> bool:
     return not case.match.ticket and case.facts.new_tickets_by_author >= _count(case.settings.security.new_ticket_limit)
 
 
+def _flood_of_a_machine(case: Case) -> bool:
+    """The limits hold for machines as for people: Auto-Submitted is a header, and anybody can write it."""
+    return _machine(case) and (_flood_on_ticket(case) or _flood_of_tickets(case))
+
+
 def _count(limit: str) -> int:
     return int(limit.partition("/")[0])
 
@@ -242,6 +247,7 @@ TABLE: tuple[Row, ...] = (
     Row("replayed", "repeat", _replayed),
     Row("replayed", "hold", _agent_repeats_id),
     Row("signature-old", "hold", _agent_signature_old),
+    Row("flood", "hold", _flood_of_a_machine, quarantine=True),
     Row("machine", "machine-filed", _machine_of_a_party, "machine"),
     Row("machine", "agents-only", _machine_with_ticket, "machine"),
     Row("machine", "machine-new", _machine, "machine"),

@@ -78,6 +78,7 @@ _RECENT_MAILS = (
         journal.c.received_at > bindparam("since"),
         journal.c.ticket > 0,
         journal.c.id != bindparam("own"),
+        journal.c.proof.in_(bindparam("proofs", expanding=True)),
     )
     .group_by(journal.c.ticket)
 )
@@ -137,7 +138,7 @@ def recall(
 
     twins = _twins(tx, address, findings, mail, settings, now)
     same_body = _same_body_ticket(tx, findings.message.body_sha256, mail.id, now)
-    per_ticket, opened = _recent_mails(tx, address, mail.id, now)
+    per_ticket, opened = _recent_mails(tx, address, findings.authentication.proof, mail.id, now)
     acks, acks_last_hour = _recent_acknowledgements(tx, address, now)
     candidates = {
         *(token.ticket for token in (*clues.tokens, *clues.own_ids, *clues.reported_ids)),
@@ -283,11 +284,16 @@ def _same_body_ticket(tx: Connection, body_sha256: str, own: int, now: datetime)
     return tx.execute(_SAME_BODY, {"its_body": body_sha256, "since": now - _DAY, "own": own}).scalar() or 0
 
 
-def _recent_mails(tx: Connection, address: str, own: int, now: datetime) -> tuple[dict[int, int], int]:
-    """The author's mails of the last hour by ticket, and how many of them opened one."""
+def _recent_mails(tx: Connection, address: str, proof: Proof, own: int, now: datetime) -> tuple[dict[int, int], int]:
+    """The author's mails of the last hour by ticket, and how many of them opened one.
+
+    A proven author answers for proven mail only: whoever forges an address must not use up what its owner may send.
+    """
     if not address:
         return {}, 0
-    rows = tx.execute(_RECENT_MAILS, {"its_author": address, "since": now - _HOUR, "own": own}).all()
+    proofs = [one for one in Proof if proof is Proof.NONE or one is not Proof.NONE]
+    asked = {"its_author": address, "since": now - _HOUR, "own": own, "proofs": proofs}
+    rows = tx.execute(_RECENT_MAILS, asked).all()
     return {row.ticket: row.mails for row in rows}, sum(int(row.opened) for row in rows)
 
 

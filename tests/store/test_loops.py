@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
 
@@ -227,6 +228,33 @@ def test_the_thirty_first_new_ticket_of_a_sender_within_an_hour_is_quarantined(r
         road.arrive(make_mail("jane@customer.test", f"Text {n}", subject=f"Subject {n}", message_id=f"<{n}@c.test>"))
         for n in range(40)
     ]
+    assert [p.outcome for p in plans].count("new") == 30
+    assert {p.reason for p in plans[30:]} == {"flood"}
+
+
+def test_whoever_forges_an_address_does_not_use_up_what_its_owner_may_send(road: Road) -> None:
+    road.arrive(make_mail("jane@customer.test", "Hello", message_id="<first@customer.test>"))
+    for n in range(12):
+        road.arrive(make_mail("jane@customer.test", f"No {n}", answers="<first@customer.test>"), proof=Proof.NONE)
+    plan = road.arrive(make_mail("jane@customer.test", "It is really me", answers="<first@customer.test>"))
+    assert (plan.outcome, plan.reason) == ("file", "party")
+
+
+def test_new_tickets_under_a_forged_address_do_not_stop_its_owners_next_one(road: Road) -> None:
+    for n in range(40):
+        raw = make_mail("jane@customer.test", f"Text {n}", subject=f"Subject {n}", message_id=f"<{n}@evil.test>")
+        plan = road.arrive(raw, proof=Proof.NONE)
+        road.now -= timedelta(seconds=30)
+    assert plan.reason == "flood"
+    assert road.arrive(make_mail("jane@customer.test", "The real matter", subject="Real")).outcome == "new"
+
+
+def test_a_header_that_says_automatic_takes_nobody_out_of_the_limits(road: Road) -> None:
+    plans = []
+    for n in range(40):
+        raw = make_mail("bot@evil.test", f"Text {n}", subject=f"S {n}", extra="Auto-Submitted: auto-generated")
+        plans.append(road.arrive(raw, proof=Proof.NONE))
+        road.now -= timedelta(seconds=30)
     assert [p.outcome for p in plans].count("new") == 30
     assert {p.reason for p in plans[30:]} == {"flood"}
 
