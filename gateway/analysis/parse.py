@@ -19,6 +19,7 @@ from gateway.analysis.names import clean_filename, make_filename
 from gateway.analysis.plain import enriched_to_text, tidy_lines, unflow
 from gateway.analysis.structure import MAX_DEPTH, Part, Structure, split_parts
 from gateway.analysis.tnef import is_tnef, unpack_tnef
+from gateway.analysis.uuencode import unpack_uuencoded
 from gateway.analysis.views import choose_views
 from gateway.model import Attachment, Message
 
@@ -199,6 +200,9 @@ def _read_parts(structure: Structure) -> _Content:
     if pages:
         content.html = _read_text(parts[pages[0]], content.defects)
     _read_attachments(parts, view.rest, set(view.plain), content)
+    if content.source == "plain":
+        content.text, files = unpack_uuencoded(content.text)
+        content.attachments += [make_attachment(clean_filename(n), "application/octet-stream", d) for n, d in files]
     _note_encryption(parts, content)
     if len(content.text) > MAX_TEXT:
         content.text = content.text[:MAX_TEXT]

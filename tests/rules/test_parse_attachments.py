@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import struct
 from datetime import UTC, datetime, timedelta
 from email.base64mime import body_encode
@@ -215,3 +216,31 @@ class TestRichText:
             decompress_rtf((header + packed)[:cut])
         endless = struct.pack("<III", 0, 0xFFFFFFFF, 0x75465A4C) + bytes(4) + b"\xff" + b"\x00\x0f" * 200_000
         assert len(decompress_rtf(endless)) <= 2 * 1024 * 1024
+
+
+def _uuencoded(name: str, data: bytes, end: str = "`\nend") -> str:
+    lines = [binascii.b2a_uu(data[at : at + 45]).decode().rstrip("\n ") for at in range(0, len(data), 45)]
+    return "\n".join([f"begin 644 {name}", *lines, end])
+
+
+def test_files_written_into_the_text_are_attachments() -> None:
+    first, second = bytes(range(256)) * 3, b"short"
+    text = f"Two scans:\n\n{_uuencoded('scan 1.tif', first)}\n\n{_uuencoded('../b.txt', second)}\n\nMara\n"
+    message = parse(b"From: mara@lind.test\r\n\r\n" + text.replace("\n", "\r\n").encode())
+    assert [(a.name, a.content) for a in message.attachments] == [("scan 1.tif", first), ("b.txt", second)]
+    assert message.text.split() == ["Two", "scans:", "Mara"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "begin 644 notes\nand then the work\nend\n",
+        "begin 644 cut.bin\nM" + "A" * 60 + "\n",
+        "begin 644 empty\n`\nend\n",
+        "We begin 644 meters above the sea.\n",
+    ],
+)
+def test_what_only_looks_like_an_encoded_file_stays_text(text: str) -> None:
+    message = parse(b"From: mara@lind.test\r\n\r\n" + text.replace("\n", "\r\n").encode())
+    assert message.text.strip() == text.strip()
+    assert not message.attachments
