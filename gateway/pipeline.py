@@ -191,7 +191,8 @@ def _subject(case: Case) -> str:
 
 def _own_text(case: Case) -> OwnText:
     """For an agent's mail: what may be relayed. Others' mail is shown, not relayed, and needs no cutting."""
-    if case.verdict.role != "agent" and case.mail.instruction is None:
+    agents = case.agent is not None or case.token_agent  # held or not: #send may let it go
+    if not agents and case.mail.instruction is None:
         return OwnText(text=case.findings.body.new)
     body = case.findings.body
     if is_personal(case):

@@ -91,7 +91,10 @@ def _default_of_collision(draft: Draft, case: Case, held: int, person: Person | 
 
 def _hold_event(draft: Draft, case: Case, person: Person | None, *, reason: str, text: str | None = None) -> int:
     assert case.ticket is not None
-    own = text if text is not None else (case.own.text or case.findings.body.new or case.findings.message.text)
+    # What an agent may send later with #send is cut like any answer: never the quotation of our own notice below it.
+    agents = case.agent is not None or bool(case.token_agent)
+    shown = case.own.text if agents else case.own.text or case.findings.body.new or case.findings.message.text
+    own = shown if text is None else text
     author = case.facts.author
     party = person.party if person else (author.party if author else 0)
     address = case.author.address if case.author else ""

@@ -7,7 +7,7 @@ from email.policy import SMTP
 
 import pytest
 
-from gateway.model import State
+from gateway.model import Proof, State
 from gateway.store.database import Database
 from tests.store.test_verbs import ALICE, BOB, DESK, JANE, Desk, header_of, text_of, to
 from tests.support.spine import address_of, make_mail
@@ -89,3 +89,16 @@ def test_somebody_added_by_address_is_called_by_name_from_the_first_own_mail_on(
     assert header_of(told, "From").startswith("Tom Tailor via") and "yours - Tom " in text_of(told)
     assert "Reply = answer jane@customer.test, with a copy to Tom." in text_of(told)
     assert {p.name for p in desk.ticket().participants if p.address == TOM} == {"Tom Tailor"}
+
+
+def test_a_reply_without_words_never_sends_the_quotation_of_our_notice(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Please help."), ALICE)
+    held = to(desk.reply(ALICE, offer, ""), ALICE)
+    assert "no text of yours" in text_of(held) and "> >" not in text_of(held)
+    assert JANE not in {mail.recipient for mail in desk.reply(ALICE, held, "#send")}
+
+
+def test_an_unproven_reply_without_words_sends_no_quotation_either(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Please help."), ALICE)
+    held = to(desk.reply(ALICE, offer, "", Proof.NONE), ALICE)
+    assert all(b"nobody has it yet" not in m.content for m in desk.reply(ALICE, held, "#send") if m.recipient == JANE)
