@@ -117,7 +117,8 @@ def make_zone() -> dict[str, dict[str, object]]:
 
 
 class Dns(ZoneResolver):
-    """The zone in place of DNS; notes what was asked. ``delay`` in seconds for each round."""
+    """The zone in place of DNS; notes what was asked. ``delay`` in seconds for each round about the mail under test;
+    the domain of other people's mail (elsewhere.test) answers at once."""
 
     def __init__(self, zone: dict[str, dict[str, object]]) -> None:
         self.zone = zone
@@ -133,11 +134,12 @@ class Dns(ZoneResolver):
         listed = list(keys)
         self.asked += listed
         row = _READING.get()
+        delay = 0.0 if all(key.endswith((" _dmarc.test", "elsewhere.test")) for key in listed) else self.delay
         self.asked_for.setdefault(row, []).extend(listed)
         began = time.monotonic()
         try:
-            await asyncio.sleep(min(self.delay, within))
-            if self.delay > within:
+            await asyncio.sleep(min(delay, within))
+            if delay > within:
                 return {key: DnsAnswer("failed") for key in listed}
         finally:
             self.seconds[row] = self.seconds.get(row, 0.0) + time.monotonic() - began
