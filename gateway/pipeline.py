@@ -203,8 +203,15 @@ def _own_text(case: Case) -> OwnText:
     )
 
 
+def _may_be_an_agents(case: Case) -> bool:
+    """Held mail that an agent is asked about: what "send it" would do is read now, as if it were that agent's mail."""
+    return case.verdict.outcome == "hold" and bool(case.agent or case.token_agent)
+
+
 def _orders(case: Case) -> Orders:
     if case.verdict.role != "agent":
+        if _may_be_an_agents(case):
+            return read_commands(case.own.text, "ticket", case.settings.commands)
         return Orders(text=case.own.text)
     if case.clues.action is not None and case.match.ground == "action":
         return _one_tap(case)

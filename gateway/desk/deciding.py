@@ -31,12 +31,14 @@ def plan_decision(case: Case) -> Plan:
         return hold_answer(case, "already-decided", data={"value": held.resolution})
     if case.orders.held or not case.orders.commands:
         return hold_answer(case, "command" if case.orders.held else "undecided", data={"again": "1"})
-    decision = _decide(case.orders)
+    decision = _decide(case, held)
     if held.reason in _QUESTIONS and decision != "discard" and (decision or _repeats(case.orders, held)):
         return _confirmed(case, held)
     problem = check_orders(case)
     if problem is not None:
         return hold_answer(case, problem.reason, data=problem.data)
+    if decision == "send" and _is_unclear(case):
+        return hold_answer(case, case.own.unclear)
     empty = not (case.orders.text.strip() or held.text.strip())
     if decision == "send" and empty:
         return hold_answer(case, "empty", data={"again": "1"})
@@ -78,9 +80,11 @@ def _confirmed(case: Case, held: HeldFact) -> Plan:
     problem = check_orders(sure)
     if problem is not None:
         return hold_answer(case, problem.reason, data=problem.data)
+    if not held.internal and _is_unclear(case):
+        return hold_answer(case, case.own.unclear)
     draft = Draft(sure)
     draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
-    text = case.orders.text.strip() or held.text
+    text = _words_to_send(case) or held.text
     draft.resolve(held.event, ("noted" if held.internal else "sent") if text.strip() else "discarded")
     carry_out(draft, sure, person, quiet=False)
     if text.strip():
@@ -106,9 +110,22 @@ def _corrected(case: Case, held: HeldFact) -> Plan:
 _RESOLUTIONS = {"send": "sent", "note": "noted", "discard": "discarded"}
 
 
-def _decide(orders: Orders) -> str:
-    verbs = [c.verb for c in orders.commands]
-    return next((v for v in ("discard", "note", "send") if v in verbs), "")
+def _decide(case: Case, held: HeldFact) -> str:
+    verbs = [c.verb for c in case.orders.commands]
+    decision = next((v for v in ("discard", "note", "send") if v in verbs), "")
+    if decision == "send" and held.internal and not held.bad_line and not _words_to_send(case):
+        return "note"  # "send it" means: as if it had not been held, and it was written to stay inside
+    return decision
+
+
+def _is_unclear(case: Case) -> bool:
+    """Whether words that would be sent cannot be told from our own mail quoted below them (relay.py)."""
+    return bool(case.own.unclear and _words_to_send(case))
+
+
+def _words_to_send(case: Case) -> str:
+    """What the decision itself says to the customer; words added to a one-tap mail stay inside (mail.md 12.4)."""
+    return "" if case.orders.internal else case.orders.text.strip()
 
 
 def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decision: str) -> None:
@@ -118,11 +135,13 @@ def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decis
     if decision == "discard":
         _tell_leads(draft, case, held, person)
         return
-    own = case.orders.text.strip()
     if decision == "note":
+        own = case.orders.text.strip()
         text = "\n".join(part for part in (own or held.text, _words_of(held.bad_line)) if part)
     else:
-        text = own or held.text
+        text = _words_to_send(case) or held.text
+    if decision == "send" and case.orders.internal and case.orders.text.strip():
+        draft.add_event("note", party=person.party, text=case.orders.text)
     close = any(verb == "close" for verb, _ in held.commands) or has(case.orders, "close")
     draft.release(
         held.journal,

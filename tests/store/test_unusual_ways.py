@@ -7,7 +7,7 @@ from email.policy import SMTP
 
 import pytest
 
-from gateway.model import Proof, State
+from gateway.model import OutboundMail, Proof, State
 from gateway.store.database import Database
 from tests.store.test_verbs import ALICE, BOB, DESK, JANE, Desk, header_of, text_of, to
 from tests.support.spine import address_of, make_mail
@@ -102,3 +102,44 @@ def test_an_unproven_reply_without_words_sends_no_quotation_either(desk: Desk) -
     offer = to(desk.write(JANE, "Please help."), ALICE)
     held = to(desk.reply(ALICE, offer, "", Proof.NONE), ALICE)
     assert all(b"nobody has it yet" not in m.content for m in desk.reply(ALICE, held, "#send") if m.recipient == JANE)
+
+
+# ------------------------------------------------------------------ what "send" sends of a held mail
+
+
+def _held_typo(desk: Desk) -> OutboundMail:
+    offer = to(desk.write(JANE, "Please help.", message_id="<first@customer.test>"), ALICE)
+    desk.reply(ALICE, offer, "#note The customer is a known fraudster with a criminal record.")
+    return to(desk.reply(ALICE, offer, "#clsoe\n\nDear Jane, all is well."), ALICE)
+
+
+def test_words_added_to_a_pressed_send_stay_inside_and_the_held_text_goes(desk: Desk) -> None:
+    held = _held_typo(desk)
+    subject = next(p for p in text_of(held).replace("%20", " ").split("subject=")[1:] if p.startswith("send"))
+    desk.road.arrive(make_mail(ALICE, "Just press Send.\n\nDo not trust her.", subject=subject.partition("&")[0]))
+    desk.road.process()
+    sent = text_of(to(desk.road.outbox(), JANE))
+    assert "all is well" in sent and "trust" not in sent
+    assert "Do not trust her." in [e.text for e in desk.ticket().events if e.kind == "note"]
+
+
+def test_a_decision_whose_words_repeat_a_note_is_held_like_any_answer(desk: Desk) -> None:
+    held = _held_typo(desk)
+    asked = desk.reply(ALICE, held, "#send\n\nDear Jane,\n\nThe customer is a known fraudster with a criminal record.")
+    assert desk.plan.reason == "cut-line" and not [m for m in asked if m.recipient == JANE]
+
+
+def test_an_unproven_note_that_is_let_go_is_a_note_and_never_an_answer(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Please help."), ALICE)
+    held = to(desk.reply(ALICE, offer, "#note She is difficult.", proof=Proof.NONE), ALICE)
+    assert "> #note She is difficult." in text_of(held)
+    assert not [m for m in desk.reply(ALICE, held, "#send") if m.recipient == JANE]
+    assert "She is difficult." in [e.text for e in desk.ticket().events if e.kind == "note"]
+
+
+def test_an_unproven_answer_that_is_let_go_is_sent_without_commands_and_our_quoted_mail(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Please help."), ALICE)
+    held = to(desk.reply(ALICE, offer, "#close\n\nDear Jane, it is done.", proof=Proof.NONE), ALICE)
+    sent = text_of(to([m for m in desk.reply(ALICE, held, "#send") if m.recipient == JANE], JANE))
+    assert sent.startswith("Dear Jane, it is done.") and "#close" not in sent and "@corp.test" not in sent
+    assert desk.ticket().state is State.CLOSED

@@ -70,11 +70,11 @@ def write_held(scene: Scene) -> Writing:
     held = scene.held
     mine = scene.find_event(notice.about)
     # The event has the mail's text as it came, the bad line included; the HeldFact what would be sent.
-    whole = mine.text if mine and notice.reason == "command" else ""
+    template = _TEMPLATES.get(notice.reason, "held-other.txt")
+    whole = mine.text if mine and (notice.reason == "command" or template in _WITHOUT_SEND) else ""
     own = readable(notice.text or whole or (held.text if held else ""))
     own = own or (readable(mine.text) if mine else "")
     theirs = scene.find_event(notice.other) if notice.other else None
-    template = _TEMPLATES.get(notice.reason, "held-other.txt")
     colleague = scene.person(theirs.party) if theirs else None
     asks = notice.reason in _QUESTIONS
     empty = template == "held-other.txt" and held is not None and not held.text.strip()
