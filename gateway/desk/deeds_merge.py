@@ -16,6 +16,7 @@ from gateway.desk import assignment
 from gateway.desk.case import Case
 from gateway.desk.deed import Deed, Problem, trouble
 from gateway.desk.draft import Draft
+from gateway.desk.expiring import set_expiry
 from gateway.desk.reminders import set_reminders
 from gateway.model import (
     Command,
@@ -191,7 +192,9 @@ def _copy_history(
         if not held.resolution and held.event in renumbered:
             answered = renumbered.get(held.answered, 0)
             assert draft.case.ticket is not None
-            draft.hold(replace(held, ticket=draft.case.ticket.number, event=renumbered[held.event], answered=answered))
+            copied = replace(held, ticket=draft.case.ticket.number, event=renumbered[held.event], answered=answered)
+            draft.hold(copied)
+            set_expiry(draft, copied)  # asked about again from now on, in the ticket where it can be decided
 
 
 def _came_from(line: EventFact | NewEvent, draft: Draft) -> bool:
@@ -304,7 +307,9 @@ def _hold_again(deed: Deed, side: Draft, ticket: TicketFacts) -> None:
         number = side.add_event(
             "held", party=line.party, text=line.text, reason=line.reason, data={}, at=line.at, journal=line.journal
         )
-        side.hold(replace(held, ticket=ticket.number, event=number, answered=0))
+        back = replace(held, ticket=ticket.number, event=number, answered=0)
+        side.hold(back)
+        set_expiry(side, back)
 
 
 def rejoin(deed: Deed, number: int) -> None:

@@ -20,7 +20,7 @@ from gateway.model import (
     TimerSet,
 )
 
-NOTICE_EVENTS = {"answer": "relayed", "held": "held-notice", "note": "note-notice"}
+NOTICE_EVENTS = {"answer": "relayed", "held": "held-notice", "held-reminder": "held-notice", "note": "note-notice"}
 """Kind of notice -> kind of the event it becomes; every other notice's event has the notice's own kind."""
 
 _MOST_STEPS = 8

@@ -7,6 +7,7 @@ from datetime import timedelta
 from gateway.desk import assignment
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
+from gateway.desk.expiring import set_expiry
 from gateway.model import HeldFact, Person, Plan
 
 SHOWN_TO_DESK = frozenset({"author-unproven", "unknown-sender", "dmarc-fail", "auth-temperror"})
@@ -32,7 +33,8 @@ def plan_held(case: Case) -> Plan:
     if case.ticket is None or case.verdict.quarantine:
         return draft.plan("hold")
     agent = _agent_to_ask(case)
-    held = _hold_event(draft, case, agent, reason=case.verdict.reason)
+    facts = _facts_of_hold(case) | {"reason": _notice_reason(case)}
+    held = _hold_event(draft, case, agent, facts, reason=case.verdict.reason)
     if agent is not None and case.verdict.reason in _ASKED_AT_REGISTERED:
         draft.notify(
             "held",
@@ -63,8 +65,8 @@ def hold_answer(
     """Hold an agent's own mail and ask its author: nothing was done, nothing was sent, the text is safe."""
     draft = Draft(case, reason=reason)
     person = case.agent_person
-    held = _hold_event(draft, case, person, reason=reason, text=text)
     facts = {"hint": case.orders.hint or "", "bad_line": case.orders.bad_line, **(data or {})}
+    held = _hold_event(draft, case, person, {**facts, "other": str(other or "")}, reason=reason, text=text)
     if person is not None:
         draft.notify(
             "held",
@@ -76,20 +78,18 @@ def hold_answer(
             data=facts,
         )
     draft.explain(f"held and shown to its author: {reason}")
-    if reason == "collision":
-        _default_of_collision(draft, case, held, person)
     return draft.plan("hold")
 
 
-def _default_of_collision(draft: Draft, case: Case, held: int, person: Person | None) -> None:
-    default = case.settings.commands.collision_default
-    if default.startswith("note"):
-        hours = int(default.removeprefix("note").strip().rstrip("h") or "24")
-        due = case.now + timedelta(hours=hours)
-        draft.set_timer(f"collision-{held}", due, party=person.party if person else 0, data={"held": str(held)})
-
-
-def _hold_event(draft: Draft, case: Case, person: Person | None, *, reason: str, text: str | None = None) -> int:
+def _hold_event(
+    draft: Draft,
+    case: Case,
+    person: Person | None,
+    facts: dict[str, str],
+    *,
+    reason: str,
+    text: str | None = None,
+) -> int:
     assert case.ticket is not None
     # What an agent may send later with #send is cut like any answer: never the quotation of our own notice below it.
     agents = case.agent is not None or bool(case.token_agent)
@@ -107,21 +107,21 @@ def _hold_event(draft: Draft, case: Case, person: Person | None, *, reason: str,
         reason=reason,
         data={"address": address} if address else {},
     )
-    draft.hold(
-        HeldFact(
-            ticket=case.ticket.number,
-            event=number,
-            party=party,
-            reason=reason,
-            text=case.orders.text if case.orders.held or case.orders.commands else own,
-            commands=tuple((c.verb, c.argument) for c in case.orders.commands),
-            answered=case.match.event,
-            journal=case.mail.id,
-            internal=case.orders.internal or case.match.kind == "n",
-            bad_line=case.orders.bad_line,
-            attachments=tuple(a.name for a in case.findings.message.attachments),
-        )
+    fact = HeldFact(
+        ticket=case.ticket.number,
+        event=number,
+        party=party,
+        reason=reason,
+        text=case.orders.text if case.orders.held or case.orders.commands else own,
+        commands=tuple((c.verb, c.argument) for c in case.orders.commands),
+        answered=case.match.event,
+        journal=case.mail.id,
+        internal=case.orders.internal or case.match.kind == "n",
+        bad_line=case.orders.bad_line,
+        attachments=tuple(a.name for a in case.findings.message.attachments),
     )
+    draft.hold(fact)
+    set_expiry(draft, fact, facts)
     return number
 
 

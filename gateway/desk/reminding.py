@@ -8,15 +8,18 @@ from gateway.desk import assignment
 from gateway.desk.calendar import add_business, business_between
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
+from gateway.desk.expiring import plan_collision_expired, plan_held
 from gateway.desk.reminders import set_reminders
-from gateway.model import Instruction, OutboundMail, Plan, State, TicketChange, TicketFacts, Timer
+from gateway.model import OutboundMail, Plan, State, TicketChange, TicketFacts, Timer
 
 
 def plan_timer(case: Case, timer: Timer) -> Plan:
     """The plan for one due timer on the ticket in ``case``; an overtaken timer gives an empty plan."""
     kind, _, step = timer.kind.partition("-")
     if kind == "collision":
-        return _collision_expired(case, timer)
+        return plan_collision_expired(case, timer)
+    if kind == "held":
+        return plan_held(case, timer)
     if kind in ("unclaimed", "unanswered"):
         return _remind(case, kind, int(step or "1"))
     if kind == "snooze":
@@ -25,20 +28,6 @@ def plan_timer(case: Case, timer: Timer) -> Plan:
         return _follow_up(case, timer)
     draft = Draft(case)
     draft.explain(f"timer {timer.kind}: nothing to do")
-    return draft.plan("clock")
-
-
-def _collision_expired(case: Case, timer: Timer) -> Plan:
-    """An answer that lost the race and that nobody decided becomes a note for the colleague."""
-    draft = Draft(case)
-    assert case.ticket is not None
-    event = int(timer.data.get("held", "0"))
-    held = next((h for h in case.ticket.held if h.event == event and not h.resolution), None)
-    if held is not None:
-        draft.resolve(event, "noted")
-        instruction = Instruction(act="note", by=held.party, ticket=held.ticket, event=event, text=held.text)
-        draft.release(held.journal, instruction)
-        draft.explain(f"held answer {event} was not decided in time: kept as a note")
     return draft.plan("clock")
 
 

@@ -30,6 +30,7 @@ def n(kind: str, *, to: Person = ALICE, event: int = 17, **values: object) -> No
     return Notice(kind=kind, event=event, recipients=(to,), **values)  # type: ignore[arg-type]
 
 
+LATER = "2026-11-30T09:00:00+00:00"
 VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
     "offer-unproven": (
         story.ticket(3, state=State.NEW, owner=None),
@@ -106,8 +107,26 @@ VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
     "held-command-argument": (OPEN, n("held", about=10, reason="command", data={"bad_line": "#snooze perhaps"})),
     "held-collision-again": (
         story.ticket(7),
-        n("held", to=BOB, event=8, about=6, other=4, reason="collision", data={"expiring": "1"}),
+        n(
+            "held",
+            to=BOB,
+            event=8,
+            about=6,
+            other=4,
+            reason="collision",
+            data={"expiring": LATER},
+        ),
     ),
+    "held-reminder": (
+        OPEN,
+        n(
+            "held-reminder",
+            about=10,
+            reason="command",
+            data={"bad_line": "#x", "expiring": LATER},
+        ),
+    ),
+    "expired": (OPEN, n("expired", about=10, reason="command")),
     "undelivered-late": (
         OPEN,
         n("undelivered", about=4, data={"party": "31", "diagnostic": "451 4.3.0 busy", "deferred": "1"}),

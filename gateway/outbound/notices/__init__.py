@@ -27,11 +27,13 @@ held               about! (the held event; its HeldFact has the text), reason!: 
                    answer), command (hint: nearest verb or "help"; problem: a sentence; bad_line is the HeldFact's),
                    agent-token, no-token, agent-unproven (and dmarc-fail, signature-old, auth-temperror,
                    header-ambiguous: address), unknown-address (address!), replayed, cut-line (text: what would go
-                   out), anything else (problem); again ("1": asked again), expiring ("1": the one reminder)
+                   out), anything else (problem); again ("1": asked again)
+held-reminder      as held; expiring! (when it ends)
+expired            about! (the held event): its author hears that it was never sent
 unproven           about! (the held event), author (the person it claims to be, if a party), reason: author-unproven,
                    unknown-sender, dmarc-fail …, not-me (author! says that the held mail with their own reply address
                    was somebody else's); address! (as written in From), failed ("1": explicit fail),
-                   attachments
+                   attachments; expiring (when it ends: the one reminder)
 undelivered        about! (the relayed event, or the answer), party (of the recipient), recipient (address), status
                    ("5.2.2"), diagnostic, report (text to attach), deferred ("1": still being tried), unknown ("1")
 forward            about!; uncertain ("1": nobody knows who the customer is), own ("1": the agent wrote it), address
@@ -56,7 +58,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gateway.outbound.notices.customer import write_ack, write_answer
-from gateway.outbound.notices.held import write_held, write_undelivered
+from gateway.outbound.notices.held import write_expired, write_held, write_undelivered
 from gateway.outbound.notices.installation import write_alert, write_welcome
 from gateway.outbound.notices.order import write_command, write_help, write_list
 from gateway.outbound.notices.periodic import write_digest, write_report
@@ -84,6 +86,8 @@ BUILDERS: Mapping[str, Callable[[Scene], Writing]] = {
     "reminder": write_reminder,
     "note": write_note,
     "held": write_held,
+    "held-reminder": write_held,
+    "expired": write_expired,
     "unproven": write_unproven,
     "undelivered": write_undelivered,
     "forward": write_forward,

@@ -106,19 +106,45 @@ def write_held(scene: Scene) -> Writing:
         days=scene.settings.commands.hold_for.days,
         internal=bool(held and held.internal),
         again=scene.flag("again"),
-        expiring=scene.flag("expiring"),
+        expiring=scene.when("expiring"),
         links=links,
     )
     answered = notice.in_reply_to or thread.received_id(scene.ticket, notice.about)
     return writing(
         agent_row(scene, "h", notice.about),
-        direct_thread(scene, answered),
+        direct_thread(scene, answered) if notice.kind == "held" else _clock_thread(scene),
         from_name=scene.inbox.name,
         text=text,
-        auto_submitted="auto-replied",
+        auto_submitted="auto-replied" if notice.kind == "held" else "auto-generated",
         ticket_event="held",
         links=links,
     )
+
+
+def write_expired(scene: Scene) -> Writing:
+    """Nobody said what should become of a held mail: its author is told that it was never sent, with the text."""
+    notice, held = scene.notice, scene.held
+    about = scene.find_event(notice.about)
+    own = readable(held.text if held else "") or (readable(about.text) if about else "")
+    text = scene.render(
+        "expired.txt",
+        text=own or scene.words.say("no_text"),
+        days=scene.settings.commands.hold_for.days,
+        my_clock=scene.words.moment(about.at, scene.now) if about else "",
+    )
+    return writing(
+        agent_row(scene, "a", notice.event),
+        _clock_thread(scene),
+        from_name=scene.inbox.name,
+        text=text,
+        ticket_event="expired",
+    )
+
+
+def _clock_thread(scene: Scene) -> dict[str, object]:
+    """Nobody just wrote to us: it goes where the ticket's other notifications are."""
+    notice = scene.notice
+    return root_thread(scene, thread.about(scene.ticket, scene.recipient, notice.about, notice.event))
 
 
 def write_undelivered(scene: Scene) -> Writing:

@@ -193,6 +193,7 @@ def write_unproven(scene: Scene) -> Writing:
         unknown=scene.notice.reason in ("unknown-sender", "machine"),
         report=report,
         failed=scene.flag("failed") or scene.notice.reason == "dmarc-fail",
+        expiring=scene.when("expiring"),
         files=[p.name for p in parts],
         left_out=left_out,
         links=links,
