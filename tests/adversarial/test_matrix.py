@@ -102,3 +102,14 @@ async def test_a_disabled_agent_is_no_agent_whatever_the_proof(desk: Desk) -> No
         await desk.send(raw, recipient=desk.token("AX"))
     assert acted(desk) == []
     assert {row.reason for row in desk.rows()} == {"agent-token"}
+
+
+@pytest.mark.parametrize("proof", ["fail", "none"])
+async def test_an_unproven_agent_is_held_also_where_the_domain_has_no_policy(desk: Desk, proof: str) -> None:
+    """corp.test wants forgeries refused, which alone would hold them; an agent's domain need not say so."""
+    desk.dns.zone["_dmarc.corp.test"] = {"TXT": ["v=DMARC1; p=none"]}
+    for number, text in enumerate(DEEDS.values()):
+        raw = proven(plain_mail(AGENT_X, "Re: hello", text, 66 + number), proof, desk)
+        await desk.send(raw, recipient=desk.token("AX"))
+    assert acted(desk) == []
+    assert {(row.state, row.reason) for row in desk.rows()} == {("held", "agent-unproven")}
