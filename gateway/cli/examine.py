@@ -18,6 +18,7 @@ from gateway.analysis.authenticate import AuthenticationRules, rules_of
 from gateway.analysis.cage import Cage, Resolver
 from gateway.analysis.examine import Rules
 from gateway.cli.exits import NOINPUT, OK
+from gateway.cli.table import harmless, to_json
 from gateway.configure import load
 from gateway.model import AuthenticationResults, Envelope, Findings, Mailbox, Proof
 from gateway.reference import looks_like_token
@@ -74,7 +75,7 @@ async def _examine_all(options: argparse.Namespace, settings: Settings) -> int:
                 code = NOINPUT
                 continue
             found = describe(name, raw, findings)
-            print(json.dumps(found, ensure_ascii=False) if options.json else _for_people(found), flush=True)
+            print(to_json(found) if options.json else harmless(_for_people(found)), flush=True)
     finally:
         await cage.close()
     return code

@@ -20,7 +20,7 @@ from gateway.analysis.cage import Cage
 from gateway.analysis.examine import Rules
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, read_settings
-from gateway.cli.table import when
+from gateway.cli.table import harmless, when
 from gateway.maillog import show
 from gateway.model import Envelope, Findings, InboundMail, Plan
 from gateway.resolver import Resolver
@@ -73,7 +73,7 @@ def _find(tx: Connection, name: str) -> list[JournalRow]:
 
 
 def _line(title: str, text: object) -> None:
-    print(f"{title:<13} {text}")
+    print(harmless(f"{title:<13} {text}"))
 
 
 def _tell(row: JournalRow) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from gateway.cli.exits import OK, USAGE
 from gateway.cli.opening import add_config, opened, read_settings
-from gateway.cli.table import print_table, when
+from gateway.cli.table import print_table, to_json, when
 from gateway.desk.figures import Figures, compute
 from gateway.desk.lines import say_span, say_who
 from gateway.desk.periods import read_period, split_words
@@ -99,7 +98,7 @@ def _report(arguments: Sequence[str]) -> int:
     party = next((p.party for p in people.values() if who and p.agent.lower() == who.lower()), 0)
     figures = compute(log if isinstance(log, EventLog) else EventLog(), period, party)
     if options.json:
-        print(json.dumps(_to_json(figures, people), ensure_ascii=False))
+        print(to_json(_to_json(figures, people)))
     elif options.csv:
         print("day,new,closed")
         for day, new, closed in figures.days:

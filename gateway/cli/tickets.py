@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +11,7 @@ from sqlalchemy import Connection
 
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
-from gateway.cli.table import print_table, when
+from gateway.cli.table import harmless, print_table, to_json, when
 from gateway.model import EventFact, Person, TicketFacts
 from gateway.store import journal, tickets
 from gateway.store.people import find_persons
@@ -84,7 +83,7 @@ def _show(arguments: Sequence[str]) -> int:
             sys.stdout.buffer.write(raw)
             return OK
     if options.json:
-        print(json.dumps(msgspec.to_builtins(ticket), ensure_ascii=False, default=str))
+        print(to_json(msgspec.to_builtins(ticket)))
     else:
         _print(ticket, people)
     return OK
@@ -92,9 +91,10 @@ def _show(arguments: Sequence[str]) -> int:
 
 def _print(ticket: TicketFacts, people: Mapping[int, Person]) -> None:
     owner = (ticket.owner.agent or ticket.owner.address) if ticket.owner else "nobody"
-    print(f"#{ticket.number}  {ticket.subject or '(no subject)'}")
+    print(harmless(f"#{ticket.number}  {ticket.subject or '(no subject)'}"))
     print(f"state {ticket.state}   owner {owner}   inbox {ticket.inbox}   opened {when(ticket.created_at)}")
-    print("with  " + ", ".join(f"{p.name} <{p.address}>" if p.name else p.address for p in ticket.participants))
+    parties = ", ".join(f"{p.name} <{p.address}>" if p.name else p.address for p in ticket.participants)
+    print(harmless(f"with  {parties}"))
     for event in ticket.events:
         _print_event(event, people.get(event.party))
     for held in ticket.held:
@@ -105,8 +105,8 @@ def _print(ticket: TicketFacts, people: Mapping[int, Person]) -> None:
 def _print_event(event: EventFact, person: Person | None) -> None:
     who = (person.agent or person.address) if person else (f"party {event.party}" if event.party else "")
     marks = "  ".join(m for m in (who, event.reason, "public" if event.public else "") if m)
-    print(f"\n{event.number:>4}  {when(event.at)}  {event.kind}  {marks}".rstrip())
-    for line in event.text.rstrip("\n").split("\n") if event.text.strip() else ():
+    print(harmless(f"\n{event.number:>4}  {when(event.at)}  {event.kind}  {marks}".rstrip()))
+    for line in harmless(event.text).rstrip("\n").split("\n") if event.text.strip() else ():
         print(f"      | {line}")
     for name in event.attachments:
-        print(f"      [{name}]")
+        print(harmless(f"      [{name}]"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
 
 from gateway.cli import main
+from gateway.store.database import Database
+from tests.support.spine import Road, make_mail
 
 SITE = """
 [inbox.support]
@@ -66,3 +69,29 @@ def test_what_init_writes_can_be_served_at_once(tmp_path: Path, capsys: pytest.C
     assert f'listen = ["{place}"]' in path.read_text()
     assert by_systemd or f"ticketgate:{place}" in capsys.readouterr().out
     assert main(["check-config", "-c", str(path), "--quiet"]) == 0
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b2J\u202e"
+"""Sets the title of a terminal, clears it (in both forms of the sequence), and writes backwards."""
+
+
+@pytest.mark.parametrize(
+    "words", [["tickets"], ["tickets", "--json"], ["show", "1"], ["show", "1", "--json"], ["explain", "1"], ["examine"]]
+)
+def test_a_mail_cannot_give_orders_to_the_operators_terminal(
+    site: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    subject = f"=?utf-8?b?{base64.b64encode(('Help ' + HOSTILE).encode()).decode()}?="
+    raw = make_mail("jane@customer.test", f"Help {HOSTILE}", subject=subject, message_id="<\x1b[2J@customer.test>")
+    mail = site.parent / "mail.eml"
+    mail.write_bytes(raw)
+    database = Database(f"sqlite:{site.parent / 'desk.db'}")
+    database.migrate()
+    Road(database).arrive(raw)
+    database.close()
+    zone = site.parent / "zone.json"
+    zone.write_text("{}")
+    assert main([*words, *(["--zone", str(zone), str(mail)] if words == ["examine"] else ["-c", str(site)])]) == 0
+    said = capsys.readouterr().out
+    assert "Help" in said or words == ["explain", "1"]
+    assert {c for c in said if not c.isprintable()} <= ({"\n", "\u202e"} if "--json" in words else {"\n"})
