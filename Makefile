@@ -22,7 +22,7 @@ servers:
 	sh tests/support/install-servers
 
 test: $(READY) servers check
-	$(BIN)/python -m pytest -n 4 --dist worksteal tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 # Everything a change must pass before it is shown to anybody, in under a minute.
 check: $(READY)
