@@ -388,8 +388,10 @@ class Desk:
                 sa.select(timers_table.c.kind, timers_table.c.due_at).where(timers_table.c.ticket == number)
             ).all()
         )
+        # The time until which a held mail waits belongs to that mail: nothing of the ticket becomes due by it.
+        own = sorted(tuple(one) for one in running if not one.kind.startswith(("held-", "collision-")))
         public = [known for known in ticket.message_ids if known.public]
-        return (columns, ticket.participants, entries, sorted(map(tuple, running)), public)
+        return (columns, ticket.participants, entries, own, public)
 
     def changed(self) -> list[int]:
         """Tickets of before that are not what they were."""
