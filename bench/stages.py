@@ -22,7 +22,8 @@ from bench.mix import Mail, answer
 from gateway import pipeline
 from gateway.address import fold_address
 from gateway.analysis import examine as analysis
-from gateway.analysis.examine import Rules, examine, examine_authentication
+from gateway.analysis.examine import examine, examine_authentication
+from gateway.analysis.reading_rules import Rules
 from gateway.analysis.wire import LENGTH, Request, frame, read_findings, read_request
 from gateway.model import DnsAnswer, Envelope, Findings, InboundMail, OutboundMail
 from gateway.resolver import ZoneResolver

@@ -21,8 +21,7 @@ import sqlalchemy as sa
 from bench.mix import Mail, make_mix, zone
 from bench.site import Cpu, Served, Sink, deliver, served, write_site
 from bench.stages import IN_CHILD, ORDER, Bench, Stages
-from gateway.analysis.authenticate import rules_of
-from gateway.analysis.examine import Rules
+from gateway.analysis.reading_rules import Rules, rules_of
 from gateway.resolver import ZoneResolver
 from gateway.settings import Settings
 from gateway.store import tickets

@@ -21,10 +21,9 @@ from pathlib import Path
 
 from gateway import clockwork, maillog, metrics
 from gateway.address import domain_of, fold_address
-from gateway.analysis.authenticate import rules_of
 from gateway.analysis.cage import Cage
 from gateway.analysis.cage import Resolver as DnsResolver
-from gateway.analysis.examine import Rules
+from gateway.analysis.reading_rules import Rules, rules_of
 from gateway.configure import ConfigurationError, read_secret
 from gateway.errors import TemporaryError
 from gateway.ingest.imap import MailboxReader

@@ -6,14 +6,15 @@ needs no network, and every verdict can be replayed offline with the answers sto
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from gateway.address import domain_of, fold_address, fold_domain
+from gateway.address import domain_of, fold_address
 from gateway.analysis.arc import ChainError, check_chain, read_chain
 from gateway.analysis.dkim import MIN_KEY_BITS, Demands, check_signatures
 from gateway.analysis.dmarc import Dmarc
 from gateway.analysis.dns_records import Answers
 from gateway.analysis.header import read_header
+from gateway.analysis.reading_rules import AuthenticationRules
 from gateway.analysis.results_header import MethodResult, find_trusted, proves_submission, read_results
 from gateway.analysis.signatures import BodyHashes
 from gateway.analysis.spf import check_spf
@@ -29,45 +30,9 @@ from gateway.model import (
     Records,
     SpfResult,
 )
-from gateway.settings import Settings
 
 MAX_RESCUE = 5
 """ARC instances beyond which a chain rescues nothing (security.md 4.6)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthenticationRules:
-    """What of the settings authentication depends on; crosses the cage's pipe as data."""
-
-    trusted: tuple[str, ...] = ()
-    """authserv-ids that are believed, on trusted sources only."""
-    verify_locally: bool = True
-    strict_domains: tuple[str, ...] = ()
-    agent_addresses: tuple[str, ...] = ()
-    """Folded addresses of all agents."""
-    agent_domains: tuple[str, ...] = ()
-    agent_key_bits: int = 2048
-    arc_sealers: tuple[str, ...] = ()
-    customer_dkim_only: bool = False
-    """customer_proof = "dkim": aligned SPF is not enough for anybody, so DNS for a signature is worth waiting for."""
-    tell_chains: bool = False
-    """Check every ARC chain, for people who ask what a mail says; one that no listed sealer closes proves nothing."""
-
-
-def rules_of(settings: Settings) -> AuthenticationRules:
-    """The rules an installation's settings make; domains and addresses folded."""
-    authentication = settings.authentication
-    agents = [agent for agent in settings.agents.values() if agent.enabled]
-    return AuthenticationRules(
-        trusted=tuple(server.lower() for server in settings.authentication_results.trusted),
-        verify_locally=settings.authentication_results.verify_locally,
-        strict_domains=tuple(map(fold_domain, authentication.strict_domains)),
-        agent_addresses=tuple(sorted({fold_address(one) for a in agents for one in (a.address, *a.also)})),
-        agent_domains=tuple(map(fold_domain, authentication.agent_domains)),
-        agent_key_bits=authentication.agent_key_bits,
-        arc_sealers=tuple(map(fold_domain, authentication.arc_sealers)),
-        customer_dkim_only=authentication.customer_proof == "dkim",
-    )
 
 
 def authenticate(

@@ -22,7 +22,7 @@ from typing import Protocol
 import msgspec
 
 from gateway import maillog
-from gateway.analysis.examine import Rules, original
+from gateway.analysis.reading_rules import Rules, original
 from gateway.analysis.wire import LENGTH, MAX_ANSWER, Hello, Request, frame, read_findings
 from gateway.errors import TemporaryError
 from gateway.model import AuthenticationResults, Body, DnsAnswer, Envelope, Findings, Message

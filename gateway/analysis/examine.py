@@ -6,20 +6,19 @@ could not be read is said, and nothing is invented in its place.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
-from gateway.analysis.authenticate import AuthenticationRules, authenticate
+from gateway.analysis.authenticate import authenticate
 from gateway.analysis.forwards import find_forward
 from gateway.analysis.origin import find_origin
 from gateway.analysis.parse import parse
 from gateway.analysis.quotes import split_body
+from gateway.analysis.reading_rules import Rules, original
 from gateway.analysis.reports import read_reports
 from gateway.model import (
-    Attachment,
     AuthenticationResults,
     Body,
     DeliveryReport,
@@ -34,15 +33,6 @@ from gateway.model import (
 T = TypeVar("T")
 
 _REPORTING = {Origin.DELIVERY_REPORT, Origin.FEEDBACK_REPORT}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What the readers must know of this installation: no secret, so it may enter the cage."""
-
-    authentication: AuthenticationRules
-    own_addresses: frozenset[str] = frozenset()  # folded inbox addresses
-    id_domain: str = ""
 
 
 def examine(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> Findings:
@@ -92,17 +82,6 @@ def examine(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> F
         authentication=authentication,
         needs=tuple(needs),
         elapsed_ms=round((time.perf_counter() - began) * 1000, 3),
-    )
-
-
-def original(raw: bytes) -> Attachment:
-    """The mail itself, as a file to go with the ticket when it cannot be shown."""
-    return Attachment(
-        name="original.eml",
-        type="message/rfc822",
-        size=len(raw),
-        sha256=hashlib.sha256(raw).hexdigest(),
-        content=raw,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from gateway.analysis.examine import Rules
+from gateway.analysis.reading_rules import Rules
 from gateway.model import DnsAnswer, Envelope, Findings
 
 MAX_ANSWER = 64 * 1024 * 1024

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.address import split_tag
-from gateway.analysis.authenticate import AuthenticationRules, rules_of
 from gateway.analysis.cage import Cage, Resolver
-from gateway.analysis.examine import Rules
+from gateway.analysis.reading_rules import AuthenticationRules, Rules, rules_of
 from gateway.cli.exits import NOINPUT, OK
 from gateway.cli.table import harmless, to_json
 from gateway.configure import load

@@ -15,9 +15,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from gateway import pipeline
-from gateway.analysis.authenticate import rules_of
 from gateway.analysis.cage import Cage
-from gateway.analysis.examine import Rules
+from gateway.analysis.reading_rules import Rules, rules_of
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, read_settings
 from gateway.cli.table import harmless, when

@@ -9,7 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.analysis.authenticate import authenticate, rules_of
+from gateway.analysis.authenticate import authenticate
+from gateway.analysis.reading_rules import rules_of
 from gateway.model import AuthenticationResults, DnsAnswer
 from gateway.settings import Authentication
 from tests.adversarial.judging import Played, Result, check_sentences, judge, sentence

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.analysis.authenticate import AuthenticationRules
 from gateway.analysis.cage import Cage
-from gateway.analysis.examine import Rules
+from gateway.analysis.reading_rules import AuthenticationRules, Rules
 from gateway.errors import TemporaryError
 from gateway.model import DnsAnswer, Envelope, Findings
 from gateway.settings import Cage as CageSettings

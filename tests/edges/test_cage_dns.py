@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.analysis.authenticate import AuthenticationRules
 from gateway.analysis.cage import Cage
-from gateway.analysis.examine import Rules
+from gateway.analysis.reading_rules import AuthenticationRules, Rules
 from gateway.model import DnsAnswer, Findings
 from gateway.settings import Cage as CageSettings
 from tests.support.auth_mail import ANN, make_envelope, make_zone, txt

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from gateway.analysis.authenticate import rules_of
 from gateway.analysis.cage import Cage
-from gateway.analysis.examine import Rules
+from gateway.analysis.reading_rules import Rules, rules_of
 from gateway.model import DnsAnswer, Envelope
 from gateway.receive import Receiver
 from gateway.reference import Keys

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gateway.address import clean_name, clean_text, fold_address, is_address, split_address
-from gateway.analysis.authenticate import AuthenticationRules, authenticate
+from gateway.analysis.authenticate import authenticate
 from gateway.analysis.forwards import find_forward
 from gateway.analysis.header import read_header
 from gateway.analysis.mailboxes import read_mailboxes
 from gateway.analysis.origin import find_origin
 from gateway.analysis.parse import parse
 from gateway.analysis.quotes import split_body
+from gateway.analysis.reading_rules import AuthenticationRules
 from gateway.analysis.reports import read_reports
 from gateway.desk.commands import read_commands, read_subject
 from gateway.desk.moments import read_when

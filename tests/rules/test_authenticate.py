@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.analysis import authenticate as authenticate_module
-from gateway.analysis.authenticate import AuthenticationRules, authenticate, rules_of
+from gateway.analysis.authenticate import authenticate
+from gateway.analysis.reading_rules import AuthenticationRules, rules_of
 from gateway.model import AuthenticationResults, DnsAnswer, Proof
 from gateway.settings import Agent, Authentication, Settings, TrustedResults
 from tests.support.auth_mail import (

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.analysis.authenticate import AuthenticationRules
-from gateway.analysis.examine import Rules, examine
+from gateway.analysis.examine import examine
+from gateway.analysis.reading_rules import AuthenticationRules, Rules
 from gateway.model import Findings, InboundMail, OutboundMail, Proof
 from gateway.reference import Keys
 from gateway.settings import AckBudget, Agent, General, Hours, Inbox, Settings

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from gateway.analysis.authenticate import AuthenticationRules, authenticate
+from gateway.analysis.authenticate import authenticate
+from gateway.analysis.reading_rules import AuthenticationRules
 from gateway.model import AuthenticationResults, DnsAnswer, Envelope
 from tests.support.signing import key_record
 

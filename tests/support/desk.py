@@ -24,9 +24,9 @@ import msgspec
 import sqlalchemy as sa
 
 from gateway import pipeline
-from gateway.analysis.authenticate import rules_of
 from gateway.analysis.cage import Cage
-from gateway.analysis.examine import Rules as CageRules
+from gateway.analysis.reading_rules import Rules as CageRules
+from gateway.analysis.reading_rules import rules_of
 from gateway.ingest.intake import Rules, own_domains
 from gateway.ingest.listen import Listener, open_sockets
 from gateway.model import (

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from gateway import pipeline
-from gateway.analysis.authenticate import AuthenticationRules
-from gateway.analysis.examine import Rules, examine
+from gateway.analysis.examine import examine
+from gateway.analysis.reading_rules import AuthenticationRules, Rules
 from gateway.model import Envelope, Findings, InboundMail, Mailbox, OutboundMail, Plan, Proof, TicketFacts
 from gateway.reference import Keys
 from gateway.settings import Agent, General, Hours, Inbox, Settings
