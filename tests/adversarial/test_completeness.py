@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 MODULES = [importlib.import_module(f"tests.adversarial.{path.stem}") for path in sorted(HERE.glob("test_*.py"))]
 
 
-def tested() -> set[str]:
+def given_cases() -> set[str]:
     """Every case that some test function here is given."""
     found: set[str] = set()
     for module in MODULES:
@@ -26,7 +26,7 @@ def tested() -> set[str]:
 
 def test_every_variant_of_every_row_has_a_test() -> None:
     assert {case.id for case in CASES} == {f"adv-{number:02}" for number in range(1, 81)}
-    assert tested() == {str(case) for case in CASES}
+    assert given_cases() == {str(case) for case in CASES}
 
 
 def test_every_sentence_of_the_table_is_asserted_somewhere() -> None:
