@@ -7,7 +7,7 @@ algorithms (libraries.md L2). Every signature is judged by itself; the first bro
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -108,10 +108,24 @@ def check_signatures(header: Header, bodies: BodyHashes, answers: Answers, deman
         except TagError as why:
             read.append((None, replace(shown, result="permerror", reason=str(why))))
     read.sort(key=lambda pair: not is_related(pair[1].domain, demands.author_domain))
+    demands = replace(demands, vouched=_find_certain([shown for _, shown in read], demands.vouched))
     return tuple(
         shown if signature is None else _judge(signature, shown, header, bodies, answers, demands)
         for signature, shown in read[:MAX_SIGNATURES]
     )
+
+
+def _find_certain(shown: Sequence[DkimResult], vouched: Mapping[tuple[str, str], str]) -> Mapping[tuple[str, str], str]:
+    """What trusted servers said about exactly one signature of the mail.
+
+    With several of one domain (and selector), the one the server checked may be another than the one we read: a
+    stranger puts a worthless signature of the same name beside an old or holed one that fits, and chooses its ``t=``
+    and ``h=``. One whose tags we cannot read might be of any name.
+    """
+    if any(not one.domain for one in shown):
+        return {}
+    named = [(one.domain, selector) for one in shown for selector in {one.selector, ""}]
+    return {key: server for key, server in vouched.items() if named.count(key) == 1}
 
 
 def _read_signature(field: Field, tags: dict[str, str]) -> _Signature:

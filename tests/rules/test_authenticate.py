@@ -189,6 +189,15 @@ def test_a_trusted_dkim_pass_replaces_only_the_hash_check() -> None:
         assert check(ALTERED + signed.replace(b"\r\n\r\nhello", b"\r\n\r\n[external] hello")).proof is Proof.NONE
 
 
+@pytest.mark.parametrize("said", [b"header.d=customer.test header.s=s1", b"header.d=customer.test"])
+@pytest.mark.parametrize("local", [True, False])
+def test_a_trusted_dkim_pass_of_one_signature_vouches_for_no_other_of_the_same_name(said: bytes, local: bool) -> None:
+    holed = sign(ANN, "customer.test", tags="l=5").replace(b"hello", b"hello, pay Eve")
+    forged = sign(ANN, "customer.test", tags="x=4070908800").partition(b"From:")[0]
+    raw = RESULTS + b"dkim=pass " + said + b"\r\n" + forged + holed
+    assert check(raw, rules=replace(RULES, verify_locally=local)).proof is Proof.NONE
+
+
 def test_without_local_verification_the_trusted_server_s_hash_counts() -> None:
     rules = replace(RULES, verify_locally=False)
     altered = sign(ANN, "customer.test").replace(b"\r\n\r\nhello", b"\r\n\r\n[external] hello")
