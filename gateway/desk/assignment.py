@@ -27,8 +27,10 @@ def pool(case: Case, inbox: Inbox | None = None) -> tuple[Person, ...]:
 
 
 def leads(case: Case) -> tuple[Person, ...]:
-    """The leads of the inbox; the pool when it has none, so that nothing goes to nobody."""
-    return persons_of(case, case.settings.leads_of(case.ticket_inbox)) or pool(case)
+    """The leads of the inbox who are there, else all; the pool when it has none, so that nothing goes to nobody."""
+    leads = case.settings.leads_of(case.ticket_inbox)
+    present = persons_of(case, (a for a in leads if a.handle not in case.facts.away))
+    return present or persons_of(case, leads) or pool(case)
 
 
 def owner_of(case: Case, ticket: TicketFacts) -> Person | None:

@@ -130,7 +130,6 @@ def _words_to_send(case: Case) -> str:
 
 def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decision: str) -> None:
     draft.resolve(held.event, _RESOLUTIONS[decision])
-    draft.clear_timers(f"collision-{held.event}")
     draft.explain(f"held event {held.event}: {_RESOLUTIONS[decision]} by {person.agent}")
     if decision == "discard":
         _tell_leads(draft, case, held, person)

@@ -27,6 +27,11 @@ _MOST_STEPS = 8
 """Reminders of one kind an inbox may have that a plan clears."""
 
 
+def step_kinds(kind: str) -> tuple[str, ...]:
+    """The kinds of timer a reminder has: one a step."""
+    return tuple(f"{kind}-{step}" for step in range(1, _MOST_STEPS + 1))
+
+
 class Draft:
     """Collects one plan. Every outgoing mail gets an event number of its own (mail.md 1)."""
 
@@ -222,6 +227,7 @@ class Draft:
 
     def resolve(self, event: int, resolution: str) -> None:
         self._resolved.append((event, resolution))
+        self.clear_timers(f"held-{event}", f"collision-{event}")
 
     def release(self, journal: int, instruction: Instruction | None) -> None:
         """Process a held mail again as instructed; None: judge it anew."""
@@ -297,8 +303,7 @@ class Draft:
     def clear_timers(self, *kinds: str) -> None:
         """Clear these on this ticket; the reminders, with all their steps."""
         for kind in kinds:
-            steps = range(1, _MOST_STEPS + 1) if kind in ("unclaimed", "unanswered") else ()
-            self._cleared.extend((kind, *(f"{kind}-{step}" for step in steps)))
+            self._cleared.extend((kind, *(step_kinds(kind) if kind in ("unclaimed", "unanswered") else ())))
 
     def explain(self, line: str) -> None:
         """One line of the story that `ticketgate explain` tells."""

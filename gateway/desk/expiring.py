@@ -80,7 +80,6 @@ def _remind(draft: Draft, case: Case, held: HeldFact, author: Person | None, fac
 def _end(draft: Draft, held: HeldFact, author: Person | None) -> None:
     """Kept in the history as never sent. Only an agent is told: whoever is not proven gets no mail of ours."""
     draft.resolve(held.event, "expired")
-    draft.clear_timers(f"held-{held.event}")
     if author is None:
         draft.add_event("expired", answers=held.event, reason=held.reason)
     else:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from gateway.model import Proof
-from gateway.settings import Commands
+from gateway.model import Proof, State
+from gateway.settings import Commands, Duration, Remind
+from gateway.store import timers
 from gateway.store.database import Database
-from tests.store.test_verbs import ALICE, BOB, DESK, JANE, Desk, first, to
+from tests.store.test_verbs import ALICE, BOB, CAROL, DESK, JANE, Desk, first, to
 from tests.support.spine import make_mail, text_of
 
 DAYS = timedelta(days=1)
@@ -66,3 +67,84 @@ def test_a_collision_waits_like_other_held_mail_where_it_makes_no_note(database:
     desk.reply(ALICE, to(offers, ALICE), "I will look into it.")
     assert {m.kind for m in desk.pass_time(4 * DAYS)} == {"held-reminder"}
     assert "expired" in {m.kind for m in desk.pass_time(4 * DAYS)}
+
+
+# ------------------------------------------------------------------ what mails promise is kept
+
+
+def due(desk: Desk, number: int = 1) -> dict[str, datetime]:
+    with desk.road.database.begin() as tx:
+        return {timer.kind: timer.due_at for timer in timers.list_timers(tx, number)}
+
+
+def test_a_reminder_names_the_moment_its_escalation_really_comes(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    desk.pass_time(timedelta(minutes=20))
+    desk.reply(ALICE, offer, "#claim")
+    desk.pass_time(timedelta(minutes=20))
+    desk.reply(ALICE, offer, "#ack")
+    at = due(desk)["unanswered-2"]
+    reminder = to([m for m in desk.pass_time(timedelta(hours=4)) if m.kind == "reminder"], ALICE)
+    assert f"Carol Chen is told tomorrow at {at:%H:%M} if nothing happens" in text_of(reminder)
+    assert not desk.pass_time(at - desk.road.now - timedelta(minutes=1))
+    assert "escalation" in {m.kind for m in desk.pass_time(timedelta(minutes=2)) if m.recipient == CAROL}
+
+
+def test_whoever_claims_is_reminded_like_whoever_was_given_the_ticket(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    desk.reply(ALICE, offer, "#claim")
+    assert set(due(desk)) == {"unanswered-1", "unanswered-2"}
+    assert {(m.kind, m.recipient) for m in desk.pass_time(timedelta(hours=5))} == {("reminder", ALICE)}
+
+
+def test_a_released_ticket_is_everybodys_to_be_reminded_of(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    desk.reply(ALICE, offer, "#claim")
+    desk.reply(ALICE, offer, "#release")
+    assert set(due(desk)) == {"unclaimed-1", "unclaimed-2"}
+    assert {m.recipient for m in desk.pass_time(timedelta(minutes=40))} == {ALICE, BOB}
+
+
+def test_a_ticket_nobody_takes_comes_back_every_business_day(desk: Desk) -> None:
+    desk.write(JANE, "We have 10 licences, not 12.")
+    desk.pass_time(timedelta(hours=3))
+    for _ in range(3):
+        assert {m.recipient for m in desk.pass_time(DAYS)} == {ALICE, BOB, CAROL}
+
+
+def test_an_agents_own_matter_and_a_forward_are_watched_too(desk: Desk) -> None:
+    desk.write(ALICE, "The printer is on fire.", subject="Printer")
+    assert set(due(desk)) == {"unclaimed-1", "unclaimed-2"}
+
+
+def test_a_silent_customer_is_asked_about_once_and_never_written_to(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    desk.reply(ALICE, offer, "Which version?")
+    assert [(m.kind, m.recipient) for m in desk.pass_time(7 * DAYS)] == [("reminder", ALICE)]
+    assert not desk.pass_time(60 * DAYS)
+
+
+def test_a_ticket_is_closed_silently_where_that_is_wanted_and_opens_on_a_reply(database: Database) -> None:
+    support = replace(DESK.inbox["support"], remind=Remind(auto_close=Duration(days=14)))
+    desk = Desk(database, replace(DESK, inbox={**DESK.inbox, "support": support}))
+    offer = to(desk.write(JANE, "We have 10 licences, not 12.", message_id="<first@customer.test>"), ALICE)
+    desk.reply(ALICE, offer, "Which version?")
+    desk.pass_time(8 * DAYS)
+    assert not desk.pass_time(7 * DAYS)
+    assert desk.ticket().state is State.CLOSED
+    desk.write(JANE, "Version 3.", answers="<first@customer.test>")
+    assert (desk.ticket().state, set(due(desk))) == (State.OPEN, {"unanswered-1", "unanswered-2"})
+
+
+def test_the_reminder_of_an_absent_owner_goes_to_those_who_are_there(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    desk.reply(ALICE, offer, "#claim")
+    desk.reply(ALICE, offer, "#away")
+    assert {m.recipient for m in desk.pass_time(timedelta(hours=5))} == {BOB}
+
+
+def test_quiet_hours_delay_reminders_but_no_escalation(database: Database) -> None:
+    agents = {handle: replace(agent, quiet="09:00-23:00") for handle, agent in DESK.agents.items()}
+    desk = Desk(database, replace(DESK, agents=agents))
+    desk.write(JANE, "We have 10 licences, not 12.")
+    assert {(m.kind, m.recipient) for m in desk.pass_time(timedelta(hours=3))} == {("escalation", CAROL)}

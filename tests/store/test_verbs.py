@@ -795,7 +795,7 @@ def test_answering_the_notice_of_an_unproven_mail_accepts_it(desk: Desk, offer: 
     assert [(m.kind, m.recipient) for m in out] == [("answer", JANE)]
     assert desk.ticket().held[0].resolution == "admitted"
     assert [e.text.strip() for e in desk.ticket().events if e.kind == "mail"][-1] == "From my other system."
-    assert (desk.ticket().state, desk.timers()) == (State.WAITING, set())
+    assert (desk.ticket().state, desk.timers()) == (State.WAITING, {"waiting"})
 
 
 def test_a_note_on_the_notice_of_an_unproven_mail_leaves_it_held(desk: Desk, offer: OutboundMail) -> None:
