@@ -30,7 +30,7 @@ check: $(READY)
 	$(BIN)/ruff check gateway tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n 2 -m 'not slow and not postfix and not dovecot and not postgresql and not system' tests/rules tests/store tests/corpus
+	$(BIN)/python -m pytest -q -n 2 -m 'not slow and not postfix and not dovecot and not postgresql and not system' tests/rules tests/corpus tests/store/test_road.py tests/store/test_journal.py
 
 bench: $(READY)
 	$(BIN)/python -m bench.throughput

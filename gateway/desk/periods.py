@@ -17,6 +17,7 @@ _MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
 )
+_FIRST_YEAR = 1970
 _WEEK = re.compile(r"(?:week\s*|w)([0-9]{1,2})(?:\s+([0-9]{4}))?|([0-9]{4})[ -]?w([0-9]{1,2})")
 _ISO_MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
 _NAMED_MONTH = re.compile(r"([a-z]{3,9})(?:\s+([0-9]{4}))?")
@@ -96,7 +97,8 @@ def read_period(text: str, now: datetime, zone: str) -> Period | None:
         found = _read(" ".join(text.lower().split()), today, zone)
     except (ValueError, OverflowError):
         return None
-    return found if found is not None and found.first <= today else None
+    # Nobody has tickets from before there was mail, and the first days of the calendar have no UTC.
+    return found if found is not None and found.first.year >= _FIRST_YEAR and found.first <= today else None
 
 
 def split_words(argument: str, names: Iterable[str]) -> tuple[str, str]:

@@ -19,6 +19,8 @@ from gateway.outbound.relay import relay_text
 from tests.support.golden import story
 from tests.support.golden.checker import check, read, texts
 
+pytestmark = pytest.mark.slow  # many examples: not part of make check
+
 SETTINGS = story.make_settings(html=True)
 NASTY = st.one_of(
     st.text(max_size=60),

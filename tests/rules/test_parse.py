@@ -280,9 +280,10 @@ class TestPlainText:
         body = b"<bold>Now</bold> is\r\nthe <color><param>red</param>time</color>\r\n\r\nfor << all\r\n"
         assert parse(mail("text/enriched", body)).text == "Now is the time\nfor < all "
 
-    def test_uuencoded_blocks_stay_text(self) -> None:
-        body = b"see\r\nbegin 644 x.txt\r\n#86)C\r\n`\r\nend\r\n"
-        assert "begin 644 x.txt" in parse(mail("text/plain", body)).text
+    def test_a_uuencoded_block_in_the_text_is_a_file(self) -> None:
+        message = parse(mail("text/plain", b"see\r\nbegin 644 x.txt\r\n#86)C\r\n`\r\nend\r\n"))
+        assert message.text.strip() == "see"
+        assert [(a.name, a.content) for a in message.attachments] == [("x.txt", b"abc")]
 
     def test_transfer_encodings_with_faults_are_decoded_as_far_as_possible(self) -> None:
         cases = [

@@ -24,6 +24,8 @@ from gateway.store import journal
 from tests.support.conversation import AGENTS, STEPS, Play, Step, fresh_road
 from tests.support.spine import SETTINGS, Road, make_mail
 
+pytestmark = pytest.mark.slow  # many examples: not part of make check
+
 EXAMPLES = settings(
     max_examples=25,
     deadline=None,

@@ -16,6 +16,8 @@ from gateway.analysis.quotes import split_body
 from gateway.model import Body, Mailbox, Message
 from tests.support.quoting import ATTRIBUTIONS, HEADERS
 
+pytestmark = pytest.mark.slow  # many examples: not part of make check
+
 PIECES = [
     *ATTRIBUTIONS.values(),
     *("\n".join(lines).format(who="Al <al@bo.test>") for lines in HEADERS.values()),
