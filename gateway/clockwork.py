@@ -13,10 +13,10 @@ from gateway.desk.choices import delay_mails, find_absences, with_choices
 from gateway.desk.lifecycle import apply_plan
 from gateway.desk.reminding import plan_timer
 from gateway.desk.rounds import ask_round, first_rounds, plan_round, round_of
-from gateway.model import Plan, Timer
+from gateway.model import Plan, Timer, TimerSet
 from gateway.outbound.compose import compose_all
 from gateway.settings import Settings
-from gateway.store import answers, deliveries, tickets, timers
+from gateway.store import answers, deliveries, tickets, timers, workload
 
 
 def remind(tx: Connection, timer: Timer, settings: Settings, now: datetime) -> Plan | None:
@@ -30,7 +30,10 @@ def remind(tx: Connection, timer: Timer, settings: Settings, now: datetime) -> P
     ticket = tickets.open_ticket(tx, timer.ticket, "", None, settings, now)
     agents = tickets.ensure_agents(tx, settings)
     away = find_absences(choices, settings, now)
-    plan = plan_timer(occasion(ticket, agents, settings, now, timer.kind, away), timer)
+    case = occasion(ticket, agents, settings, now, timer.kind, away)
+    if timer.kind == "offer":
+        case = replace(case, facts=replace(case.facts, loads=workload.find_loads(tx)))
+    plan = plan_timer(case, timer)
     after = apply_plan(ticket, plan, {p.party: p for p in (*ticket.participants, *agents.values())}, now)
     tickets.record(tx, None, plan, ticket, now)
     timers.record(tx, plan)
@@ -40,10 +43,17 @@ def remind(tx: Connection, timer: Timer, settings: Settings, now: datetime) -> P
 
 
 def start_rounds(tx: Connection, settings: Settings, now: datetime) -> None:
-    """Give every agent the rows of digest and report that are not there yet: at start, and when settings change."""
+    """Give every agent the rows of digest and report that are not there yet: at start, and when settings change.
+
+    Tickets whose owner is no agent any more, or that no row watches, are announced now.
+    """
     choices = tickets.agent_choices(tx)
     settings = with_choices(settings, choices)
-    timers.set_missing(tx, first_rounds(tickets.ensure_agents(tx, settings), choices, settings, now))
+    agents = tickets.ensure_agents(tx, settings)
+    timers.set_missing(tx, first_rounds(agents, choices, settings, now))
+    there = [p.party for h, p in agents.items() if h in settings.agents and settings.agents[h].enabled]
+    orphans = workload.find_unwatched(tx, there)
+    timers.set_missing(tx, [TimerSet(kind="orphan", due_at=now, ticket=number) for number in orphans])
 
 
 def _go_round(

@@ -484,6 +484,9 @@ class Facts:
     fresh: TicketFacts | None = None  # the ticket that #split opens
     unsent: frozenset[int] = frozenset()  # events of this ticket whose mails all still wait to be sent
     blocks: frozenset[str] = frozenset()  # named addresses that are blocked now
+    # What a new ticket is offered by (mail.md 15):
+    answered_by: int = 0  # party of the agent who last answered this customer, within offer.sticky; 0 nobody
+    loads: Mapping[int, int] = field(default_factory=dict)  # party of an agent -> own tickets in which a customer waits
 
 
 # ------------------------------------------------------------------ what is decided

@@ -29,7 +29,7 @@ from gateway.outbound.compose import compose_all
 from gateway.outbound.relay import relay_text
 from gateway.outbound.words import Words
 from gateway.settings import Settings
-from gateway.store import answers, deliveries, journal, search, tickets, timers
+from gateway.store import answers, deliveries, journal, search, tickets, timers, workload
 from gateway.threading.clues import find_clues
 from gateway.threading.match import choose_ticket, find_moved
 from gateway.threading.subjects import canonical_subject
@@ -68,6 +68,7 @@ def decide(tx: Connection, mail: InboundMail, findings: Findings, settings: Sett
     case = Case(mail=mail, findings=findings, clues=clues, facts=facts, match=match, settings=settings, now=now)
     case = replace(case, verdict=judge(case))
     case = replace(case, ticket=_take_ticket(tx, case))
+    case = _with_workload(tx, case)
     case = replace(case, own=_own_text(case))
     case = replace(case, orders=_orders(case))
     return _conclude(tx, case)
@@ -161,6 +162,16 @@ def _take_ticket(tx: Connection, case: Case) -> TicketFacts | None:
         return _with_proven_name(known, case)  # recall has locked and loaded it
     ticket = tickets.open_ticket(tx, number, case.mail.envelope.inbox, customer_of(case), case.settings, case.now)
     return _with_proven_name(ticket if number else replace(ticket, subject=_subject(case)), case)
+
+
+def _with_workload(tx: Connection, case: Case) -> Case:
+    """What a new ticket is offered by: who knows the customer, and who has how much."""
+    if case.ticket is None or case.ticket.last_event:
+        return case
+    customer = case.ticket.customer
+    since = case.now - case.ticket_inbox.offer.sticky
+    answered_by = workload.find_last_answerer(tx, customer.party, since) if customer else 0
+    return replace(case, facts=replace(case.facts, answered_by=answered_by, loads=workload.find_loads(tx)))
 
 
 def _with_proven_name(ticket: TicketFacts, case: Case) -> TicketFacts:

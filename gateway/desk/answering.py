@@ -15,6 +15,7 @@ from gateway.desk.deeds import carry_out, check_orders
 from gateway.desk.deeds_people import FIRST
 from gateway.desk.draft import Draft
 from gateway.desk.holding import hold_answer
+from gateway.desk.offering import offer
 from gateway.model import Command, EventFact, Instruction, Orders, Person, Plan, State, TicketChange
 
 
@@ -227,8 +228,7 @@ def _forwarded(case: Case) -> Plan:
         attachments=case.findings.message.attachments,
         data={"uncertain": "" if certain else "1"},
     )
-    others = [p for p in assignment.offered(case) if p.party != person.party]
-    draft.notify("offer", others, about=number, author=customer, data={"forwarded_by": person.agent})
+    offer(draft, case, number, customer, data={"forwarded_by": person.agent}, but=person.party)
     draft.explain(f"forward of {person.agent}: customer {customer.address if customer else 'unknown'}")
     return draft.plan("new", opens=True)
 
@@ -248,8 +248,7 @@ def _own_matter(case: Case) -> Plan:
         in_reply_to=case.findings.message.message_id,
         data={"uncertain": "1", "own": "1"},
     )
-    others = [p for p in assignment.offered(case) if p.party != person.party]
-    draft.notify("offer", others, about=number, author=person)
+    offer(draft, case, number, person, but=person.party)
     draft.explain(f"new ticket with agent {person.agent} as contact")
     return draft.plan("new", opens=True)
 

@@ -51,6 +51,19 @@ def owner_or_pool(case: Case) -> tuple[Person, ...]:
     return (owner,) if owner else pool(case)
 
 
+def asked_now(case: Case) -> Person | None:
+    """The one agent who is offered the ticket at the moment (``rotate``), while the answer is waited for."""
+    lines = [e for e in (case.ticket.events if case.ticket else ()) if e.kind in ("offered", "passed")]
+    if (
+        not lines
+        or lines[-1].kind == "passed"
+        or lines[-1].reason == "lead"
+        or case.ticket_inbox.offer.mode != "rotate"
+    ):
+        return None
+    return next((p for p in pool(case) if p.party == lines[-1].party), None)
+
+
 def stand_in(case: Case, owner: Person | None) -> Person | None:
     """Who has an owner's tickets now: the owner; when away, the colleague named (if not away too), else nobody."""
     absence = case.facts.away.get(owner.agent) if owner else None

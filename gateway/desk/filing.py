@@ -6,6 +6,7 @@ from gateway.address import fold_address, is_address, skeleton
 from gateway.desk import assignment, lifecycle
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
+from gateway.desk.offering import offer
 from gateway.desk.reminders import set_reminders
 from gateway.model import DeliveryReport, Origin, Person, Plan, State, TicketChange
 
@@ -268,9 +269,7 @@ def _offer(draft: Draft, case: Case, mail: int, customer: Person | None) -> None
         draft.explain(f"same author and subject as ticket {case.match.perhaps}: said to the agents, nothing more")
     if case.verdict.reason == "unknown-sender":
         data["names"] = str(case.match.ticket)
-    told = assignment.offered(case)
-    draft.notify("offer", told, about=mail, author=customer, attachments=case.files, data=data)
-    draft.explain("offered to " + (", ".join(p.agent for p in told) or "nobody"))
+    offer(draft, case, mail, customer, attachments=case.files, data=data)
     set_reminders(draft, case, owned=False)
 
 

@@ -9,6 +9,7 @@ from gateway.desk.calendar import add_business, business_between
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
 from gateway.desk.expiring import plan_collision_expired, plan_held
+from gateway.desk.offering import plan_offer_over
 from gateway.desk.reminders import set_reminders
 from gateway.desk.watching import keep_watch
 from gateway.model import OutboundMail, Person, Plan, State, TicketChange, TicketFacts, Timer
@@ -35,6 +36,8 @@ def _plan(case: Case, timer: Timer) -> Plan:
         return _ask_owner(case)
     if kind == "autoclose":
         return _close_silently(case)
+    if kind == "offer":
+        return plan_offer_over(case, timer)
     if kind == "orphan":
         return _announce(case)
     draft = Draft(case)
@@ -79,7 +82,7 @@ def _announce(case: Case) -> Plan:
         return draft.plan("clock")
     if owner is None and ticket.owner is not None:
         _set_free(draft, ticket)
-    if owner is None:
+    if owner is None and (ticket.owner is not None or case.ticket_inbox.remind.unclaimed):
         about, data = _last_mail(ticket), {"step": "unclaimed"}
         told = assignment.pool(case)
         draft.notify("reminder", told, about=about, author=ticket.customer, reason="unclaimed", data=data)
@@ -100,7 +103,8 @@ def _responsible(case: Case) -> list[Person]:
     """The owner; the stand-in of one who is away; without either everybody who could take the ticket."""
     assert case.ticket is not None
     owner = assignment.stand_in(case, assignment.owner_of(case, case.ticket))
-    return [owner] if owner else list(assignment.pool(case))
+    asked = None if case.ticket.owner else assignment.asked_now(case)
+    return [owner or asked] if owner or asked else list(assignment.pool(case))  # type: ignore[list-item]
 
 
 def _wake(case: Case) -> Plan:

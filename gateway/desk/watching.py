@@ -35,6 +35,8 @@ def _watched(case: Case, plan: Plan) -> Plan:
     before = "" if plan.opens_ticket else _clock(case, ticket, TicketChange())
     after = _clock(case, ticket, plan.change)
     over = [kind for name, kinds in _CLOCKS.items() if name == before != after for kind in kinds]
+    if before == "unclaimed" != after:
+        over.append("offer")
     if after and _has_to_start(plan, before, after):
         missing = _start(case, ticket, plan, after)
         plan = replace(plan, timers=(*plan.timers, *missing))

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from gateway.model import Proof, State
-from gateway.settings import Commands, Duration, Remind
+from gateway import clockwork
+from gateway.model import OutboundMail, Proof, State
+from gateway.settings import Commands, Duration, Offer, Remind
 from gateway.store import timers
 from gateway.store.database import Database
-from tests.store.test_verbs import ALICE, BOB, CAROL, DESK, JANE, Desk, first, to
+from tests.store.test_verbs import ALICE, BOB, CAROL, DESK, JANE, TOM, Desk, first, to
 from tests.support.spine import make_mail, text_of
 
 DAYS = timedelta(days=1)
@@ -148,3 +149,86 @@ def test_quiet_hours_delay_reminders_but_no_escalation(database: Database) -> No
     desk = Desk(database, replace(DESK, agents=agents))
     desk.write(JANE, "We have 10 licences, not 12.")
     assert {(m.kind, m.recipient) for m in desk.pass_time(timedelta(hours=3))} == {("escalation", CAROL)}
+
+
+# ------------------------------------------------------------------ offers
+
+
+def offering(database: Database, **offer: object) -> Desk:
+    support = replace(DESK.inbox["support"], offer=Offer(**offer))  # type: ignore[arg-type]
+    return Desk(database, replace(DESK, inbox={**DESK.inbox, "support": support}))
+
+
+def told(mails: list[OutboundMail]) -> list[tuple[str, str]]:
+    return sorted((m.kind, m.recipient) for m in mails if m.kind != "ack")
+
+
+def turns(desk: Desk, number: int = 1) -> list[tuple[str, int]]:
+    return [(e.kind, e.party) for e in desk.ticket(number).events if e.kind in ("offered", "passed")]
+
+
+def test_who_last_answered_a_customer_is_asked_first_and_then_the_others(desk: Desk) -> None:
+    offers = desk.write(JANE, "We have 10 licences, not 12.")
+    desk.reply(BOB, to(offers, BOB), "Corrected.")
+    assert told(desk.write(JANE, "Another thing.", subject="Printer")) == [("offer", BOB)]
+    assert told(desk.write(TOM, "Hello.", subject="Hello")) == [("offer", ALICE), ("offer", BOB)]
+    assert told(desk.pass_time(timedelta(minutes=16))) == [("offer", ALICE)]
+    desk.pass_time(91 * DAYS)
+    assert told(desk.write(JANE, "A third thing.", subject="Stapler")) == [("offer", ALICE), ("offer", BOB)]
+
+
+def test_an_absent_acquaintance_is_not_waited_for(desk: Desk) -> None:
+    offers = desk.write(JANE, "We have 10 licences, not 12.")
+    desk.reply(BOB, to(offers, BOB), "Corrected.")
+    desk.reply(BOB, to(offers, BOB), "#away")
+    assert told(desk.write(JANE, "Another thing.", subject="Printer")) == [("offer", ALICE)]
+
+
+def test_rotation_asks_one_agent_at_a_time_and_at_last_the_lead(database: Database) -> None:
+    desk = offering(database, mode="rotate")
+    first_asked = to([m for m in desk.write(JANE, "We have 10 licences, not 12.") if m.kind == "offer"], ALICE)
+    assert told(desk.pass_time(timedelta(minutes=16))) == [("offer", BOB)]
+    assert told(desk.pass_time(timedelta(minutes=16))) == [("offer", CAROL), ("reminder", BOB)]
+    assert [kind for kind, _ in turns(desk)] == ["offered", "passed", "offered", "passed", "offered"]
+    desk.reply(ALICE, first_asked, "#claim")  # late is better than never
+    assert "offer" not in due(desk)
+
+
+def test_rotation_asks_the_one_with_the_least_to_do_and_stops_when_the_ticket_is_taken(database: Database) -> None:
+    desk = offering(database, mode="rotate")
+    offer = to([m for m in desk.write(JANE, "We have 10 licences.") if m.kind == "offer"], ALICE)
+    desk.reply(ALICE, offer, "#claim")
+    assert told(desk.write(TOM, "Hello.", subject="Hello")) == [("offer", BOB)]
+    assert not [m for m in desk.pass_time(timedelta(minutes=20)) if m.kind == "offer" and m.ticket == 1]
+
+
+@pytest.mark.parametrize("mode", ["digest", "none"])
+def test_where_nobody_is_offered_anything_the_reminder_still_comes(database: Database, mode: str) -> None:
+    desk = offering(database, mode=mode)
+    assert told(desk.write(JANE, "We have 10 licences, not 12.")) == []
+    assert told(desk.pass_time(timedelta(minutes=31))) == [("reminder", ALICE), ("reminder", BOB)]
+
+
+# ------------------------------------------------------------------ agents who leave
+
+
+def test_the_tickets_of_an_agent_who_left_are_free_and_announced(database: Database) -> None:
+    desk = Desk(database)
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    desk.reply(ALICE, offer, "#claim")
+    left = {**DESK.agents, "alice": replace(DESK.agents["alice"], enabled=False)}
+    desk = Desk(database, replace(DESK, agents=left))
+    desk.road.now = due(desk)["unanswered-1"] - timedelta(hours=1)
+    with database.begin() as tx:
+        clockwork.start_rounds(tx, desk.road.settings, desk.road.now)
+    assert told(desk.pass_time(timedelta(0))) == [("reminder", BOB)]
+    assert (desk.ticket().owner, desk.ticket().state) == (None, State.NEW)
+    assert set(due(desk)) == {"unclaimed-1", "unclaimed-2"}
+
+
+def test_a_ticket_no_row_watches_is_found_at_the_next_start(desk: Desk) -> None:
+    desk.write(JANE, "We have 10 licences, not 12.")
+    with desk.road.database.begin() as tx:
+        timers.clear(tx, 1)
+        clockwork.start_rounds(tx, desk.road.settings, desk.road.now)
+    assert told(desk.pass_time(timedelta(0))) == [("reminder", ALICE), ("reminder", BOB)]
