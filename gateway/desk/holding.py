@@ -12,7 +12,7 @@ from gateway.model import HeldFact, Person, Plan
 
 SHOWN_TO_DESK = frozenset({"author-unproven", "unknown-sender", "dmarc-fail", "auth-temperror"})
 _ASKED_AT_REGISTERED = frozenset(
-    {"agent-unproven", "agent-token", "dmarc-fail", "replayed", "signature-old", "ambiguous-tokens"}
+    {"agent-unproven", "agent-token", "dmarc-fail", "replayed", "signature-old", "not-addressed"} | {"ambiguous-tokens"}
 )
 _RETRY = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
 

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from gateway.address import fold_address
 from gateway.desk.case import AGENT_KINDS, Case
-from gateway.model import Origin, Verdict
+from gateway.model import Origin, Proof, Verdict
 
 MAX_RECEIVED = 25
 AUTH_PATIENCE = timedelta(hours=4)
@@ -134,6 +134,17 @@ def _agent_repeats_id(case: Case) -> bool:
     return case.agent is not None and bool(case.facts.same_id) and case.match.ground != "sibling"
 
 
+def _agent_wrote_to_others(case: Case) -> bool:
+    """A signed mail of an agent to somebody else, sent on to us with the agent's reply address on the envelope.
+
+    The signature is good and the token too, but no author meant us. A mail of which we got a copy is known (replayed).
+    """
+    if case.agent is None or case.proof is not Proof.DKIM or not case.match.ticket or not case.own_token:
+        return False
+    message = case.findings.message
+    return not any(case.settings.is_own_address(mailbox.address) for mailbox in (*message.to, *message.cc))
+
+
 def _agent_signature_old(case: Case) -> bool:
     if case.agent is None or _token_suffices(case):
         return False
@@ -247,6 +258,7 @@ TABLE: tuple[Row, ...] = (
     Row("replayed", "repeat", _replayed),
     Row("replayed", "hold", _agent_repeats_id),
     Row("signature-old", "hold", _agent_signature_old),
+    Row("not-addressed", "hold", _agent_wrote_to_others),
     Row("flood", "hold", _flood_of_a_machine, quarantine=True),
     Row("machine", "machine-filed", _machine_of_a_party, "machine"),
     Row("machine", "agents-only", _machine_with_ticket, "machine"),

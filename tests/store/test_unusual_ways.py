@@ -143,3 +143,15 @@ def test_an_unproven_answer_that_is_let_go_is_sent_without_commands_and_our_quot
     sent = text_of(to([m for m in desk.reply(ALICE, held, "#send") if m.recipient == JANE], JANE))
     assert sent.startswith("Dear Jane, it is done.") and "#close" not in sent and "@corp.test" not in sent
     assert desk.ticket().state is State.CLOSED
+
+
+def test_an_agents_signed_mail_to_somebody_else_is_no_answer_at_the_agents_token(
+    desk: Desk,
+) -> None:
+    offer = to(desk.write(JANE, "Please help."), ALICE)
+    raw = make_mail(ALICE, "Dear Eve, our price is one euro.", to="eve@evil.test", answers=offer.message_id)
+    plan = desk.road.arrive(raw, recipient=address_of(offer))
+    assert (plan.outcome, plan.reason) == ("hold", "not-addressed")
+    (asked,) = desk.road.outbox()
+    assert asked.recipient == ALICE and "written to somebody" in text_of(asked)
+    assert to([m for m in desk.reply(ALICE, asked, "#send") if m.recipient == JANE], JANE)

@@ -20,6 +20,7 @@ _TEMPLATES = {
     "agent-unproven": "held-unproven.txt",
     "dmarc-fail": "held-unproven.txt",
     "signature-old": "held-unproven.txt",
+    "not-addressed": "held-unproven.txt",
     "auth-temperror": "held-unproven.txt",
     "header-ambiguous": "held-unproven.txt",
     "replayed": "held-replayed.txt",
