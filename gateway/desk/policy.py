@@ -195,6 +195,11 @@ def _flood_of_a_machine(case: Case) -> bool:
     return _machine(case) and (_flood_on_ticket(case) or _flood_of_tickets(case))
 
 
+def _flood_of_the_unreadable(case: Case) -> bool:
+    """What cannot be read has no author, and each agent's notice of it carries the original."""
+    return _unreadable(case) and _flood_of_tickets(case)
+
+
 def _count(limit: str) -> int:
     return int(limit.partition("/")[0])
 
@@ -243,6 +248,7 @@ def _always(case: Case) -> bool:
 TABLE: tuple[Row, ...] = (
     #    reason                outcome         condition               role
     Row("released", "released", _released),
+    Row("flood", "hold", _flood_of_the_unreadable, quarantine=True),
     Row("unreadable", "new-unproven", _unreadable),
     Row("header-ambiguous", "hold", _ambiguous),
     Row("delivery-report", "report", _bounce, "machine"),

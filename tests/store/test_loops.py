@@ -259,6 +259,15 @@ def test_a_header_that_says_automatic_takes_nobody_out_of_the_limits(road: Road)
     assert {p.reason for p in plans[30:]} == {"flood"}
 
 
+def test_unreadable_mail_is_limited_though_it_has_no_author(road: Road) -> None:
+    plans = []
+    for n in range(34):
+        raw = make_mail("jane@customer.test", f"Text {n}", extra="\r\n".join(f"X-{n}-{i}: x" for i in range(1100)))
+        plans.append(road.arrive(raw, proof=Proof.NONE))
+    assert [p.reason for p in plans[:30]] == ["unreadable"] * 30
+    assert {p.reason for p in plans[30:]} == {"flood"}
+
+
 def test_an_agent_whose_address_is_forged_again_and_again_is_not_asked_for_ever(road: Road) -> None:
     road.arrive(make_mail("jane@customer.test", "Hello", message_id="<first@customer.test>"))
     road.outbox()
