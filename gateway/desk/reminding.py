@@ -167,18 +167,17 @@ def _remind(case: Case, timer: Timer, kind: str, step: int) -> Plan:
     if step > 1:
         higher = [p for p in assignment.leads(case) if p.party not in {t.party for t in told}]
         draft.notify("escalation", higher, about=about, author=ticket.customer, reason=kind, data=data)
-    if kind == "unclaimed":
-        _remind_again(draft, case, step)
+    _remind_again(draft, case, kind, step)
     draft.explain(f"reminder {kind}-{step} to {', '.join(p.agent for p in told)}")
     return draft.plan("clock")
 
 
-def _remind_again(draft: Draft, case: Case, step: int) -> None:
-    """After the last step it comes again every business day: a ticket nobody has must not be forgotten by everybody."""
+def _remind_again(draft: Draft, case: Case, kind: str, step: int) -> None:
+    """After the last step it comes again every business day: whoever waits must not be forgotten by everybody."""
     inbox = case.ticket_inbox
-    if step >= len(inbox.remind.unclaimed):
+    if step >= len(inbox.remind.unclaimed if kind == "unclaimed" else inbox.remind.unanswered):
         at = add_business(inbox.hours, case.settings.ticketgate.timezone, case.now, timedelta(days=1))
-        draft.set_timer(f"unclaimed-{step}", at)
+        draft.set_timer(f"{kind}-{step}", at)
 
 
 def _next_step(case: Case, timer: Timer) -> dict[str, str]:
