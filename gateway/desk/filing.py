@@ -67,7 +67,8 @@ def plan_filed(case: Case) -> Plan:
     if case.verdict.unproven_filed:
         data["unproven"] = "1"
         draft.explain("author not proven, but the domain offers no proof and the token was this party's own")
-    told = (owner,) if owner else assignment.pool(case)
+    asked = None if owner or former else assignment.asked_now(case)
+    told = (owner or asked,) if owner or asked else assignment.pool(case)
     draft.notify(
         "customer-reply",
         () if state is State.SPAM else (*told, *assignment.watchers(case, *told)),

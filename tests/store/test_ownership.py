@@ -202,6 +202,13 @@ def test_rotation_asks_the_one_with_the_least_to_do_and_stops_when_the_ticket_is
     assert not [m for m in desk.pass_time(timedelta(minutes=20)) if m.kind == "offer" and m.ticket == 1]
 
 
+def test_while_one_agent_is_asked_further_mail_goes_to_that_agent(database: Database) -> None:
+    desk = offering(database, mode="rotate")
+    desk.write(JANE, "We have 10 licences.", message_id="<first@customer.test>")
+    assert told(desk.write(JANE, "Not 12.", answers="<first@customer.test>")) == [("customer-reply", ALICE)]
+    assert told(desk.pass_time(timedelta(minutes=16))) == [("offer", BOB)]
+
+
 @pytest.mark.parametrize("mode", ["digest", "none"])
 def test_where_nobody_is_offered_anything_the_reminder_still_comes(database: Database, mode: str) -> None:
     desk = offering(database, mode=mode)
