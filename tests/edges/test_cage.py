@@ -71,6 +71,9 @@ def read(cage: Cage, raw: bytes) -> Awaitable[Findings]:
     return asyncio.ensure_future(cage.examine(raw, ENVELOPE, NoDns()))
 
 
+_OTHERS: set[int] = set()
+
+
 def children_of(pid: int) -> list[int]:
     found = []
     for place in Path("/proc").iterdir():
@@ -78,7 +81,8 @@ def children_of(pid: int) -> list[int]:
             with contextlib.suppress(OSError):
                 words = (place / "stat").read_text().rpartition(")")[2].split()
                 command = (place / "cmdline").read_bytes()
-                if int(words[1]) == pid and words[0] != "Z" and b"gateway.analysis.child" in command:
+                ours = int(words[1]) == pid and int(place.name) not in _OTHERS
+                if ours and words[0] != "Z" and b"gateway.analysis.child" in command:
                     found.append(int(place.name))
     return sorted(found)
 
@@ -88,6 +92,13 @@ async def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
         await asyncio.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _children_of_other_tests() -> None:
+    """Other tests of this process may keep a cage of their own open; its children are not ours to count."""
+    _OTHERS.clear()
+    _OTHERS.update(children_of(os.getpid()))
 
 
 async def ready_children(count: int = 1) -> list[int]:
