@@ -182,7 +182,7 @@ def _read_parts(structure: Structure) -> _Content:
         alternative = part.parent >= 0 and parts[part.parent].type == "multipart/alternative"
         if part.type == "text/plain" and alternative and part.disposition != "attachment":
             texts[index] = _read_text(part, content.defects)
-            if not texts[index].strip():
+            if not texts[index].strip() or _only_refers_to_html(texts[index]):
                 blank.add(index)
     view = choose_views(parts, blank)
     pieces: list[str] = []
@@ -208,6 +208,23 @@ def _read_parts(structure: Structure) -> _Content:
         content.text = content.text[:MAX_TEXT]
         content.unreadable = f"The text is very long: it {_ORIGINAL}."
     return content
+
+
+_REFERS_TO_HTML = re.compile(
+    r"(?:does|do|can) ?n[o'’]t (?:support|display|show|read|view) (?:an? )?html|html[- ](?:capable|compatible|enabled)"
+    r"|(?:switch|change) to (?:the )?html|(?:kein|keine) html|html[- ]?(?:fähig|kompatib|compatib)"
+    r"|ne (?:supporte|prend|lit|peut)[^.\n]{0,40} html|no (?:soporta|admite|puede)[^.\n]{0,40} html"
+    r"|non (?:supporta|visualizza)[^.\n]{0,40} html|ondersteunt geen html",
+    re.IGNORECASE,
+)
+
+
+def _only_refers_to_html(text: str) -> bool:
+    """ "Your mail program does not show HTML": what stands for the plain text where there is none.
+
+    A person who writes such a sentence loses nothing: the other variant says the same.
+    """
+    return len(text) <= 400 and _REFERS_TO_HTML.search(text) is not None
 
 
 _SOURCES = {"text/html": "html", "text/calendar": "calendar"}

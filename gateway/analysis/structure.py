@@ -78,12 +78,28 @@ class Structure:
 def decode_transfer(body: bytes, encoding: str) -> bytes:
     """Undo base64, quoted-printable or uuencode; anything else is taken as it is."""
     if encoding in ("base64", "b64", "base-64"):
-        return decode_base64(body)
+        return body if _was_never_encoded(body) else decode_base64(body)
     if encoding in ("quoted-printable", "quotedprintable", "qp", "quoted-print"):
         return binascii.a2b_qp(body)
     if encoding in ("x-uuencode", "uuencode", "x-uue", "uue"):
         return _decode_uu(body)
     return body
+
+
+_READABLE = re.compile(rb"[\t\r\n\x20-\x7e\x80-\xff]+")
+_ENCODED_LINE = re.compile(rb"^[A-Za-z0-9+/]{40}", re.MULTILINE)
+_FIRST_WORDS = re.compile(rb"\s*[^\s=]+[ \t]+[^\s=]+[ \t]+[^\s=]")
+
+
+def _was_never_encoded(body: bytes) -> bool:
+    """Some programs announce base64 and send the words as they are. Decoded, nothing of them would be left.
+
+    Words then: the body begins with three of them, no line near the top is base64, and decoding gives no text.
+    """
+    top = body[:4096]
+    if not _FIRST_WORDS.match(top) or not _READABLE.fullmatch(top) or _ENCODED_LINE.search(top):
+        return False
+    return re.search(rb"[\x00-\x08\x0e-\x1f\x7f-\xff]", decode_base64(top)) is not None
 
 
 def _decode_uu(body: bytes) -> bytes:

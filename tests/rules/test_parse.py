@@ -6,6 +6,7 @@ import hashlib
 from base64 import b64encode
 
 import msgspec
+import pytest
 
 from gateway.analysis.parse import parse
 from gateway.model import Mailbox, Message
@@ -194,6 +195,18 @@ class TestWhichTextIsRead:
         message = parse(multipart("alternative", leaf("text/plain", b" \r\n"), HTML))
         assert (message.text, message.text_source) == ("Grüße in HTML", "html")
 
+    @pytest.mark.parametrize(
+        "stand_in",
+        [
+            b"Your mail client does not support HTML.",
+            b"To view this message, please use an HTML compatible email viewer!",
+            b"Ihr Programm kann kein HTML anzeigen.",
+        ],
+    )
+    def test_html_is_read_when_the_plain_part_only_refers_to_it(self, stand_in: bytes) -> None:
+        message = parse(multipart("alternative", leaf("text/plain; charset=utf-8", stand_in), HTML))
+        assert (message.text, message.text_source) == ("Grüße in HTML", "html")
+
     def test_apple_mail_puts_text_around_attachments(self) -> None:
         pdf = leaf("application/pdf; name=a.pdf", b"%PDF", "Content-Disposition: inline; filename=a.pdf\r\n")
         message = parse(multipart("mixed", leaf("text/plain", b"before"), pdf, leaf("text/plain", b"after")))
@@ -290,6 +303,8 @@ class TestPlainText:
             ("base64", b64encode(b"hello world") + b"\r\n-- \r\nlist footer, no base64", "hello world"),
             ("base64", b"aGVs*bG8", "hello"),
             ("BASE64 (really)", b"aGVsbG8", "hello"),
+            ("base64", b"Good day, nobody encoded this.\r\nRegards", "Good day, nobody encoded this.\nRegards"),
+            ("base64", b"aGVs bG8g d29y bGQ=", "hello world"),
             ("base64", b"aGVsbG8=\r\naGVsbG8=", "hellohello"),
             ("quoted-printable", b"a=3D=\r\nb =zz", "a=b =zz"),
             ("8bit; strange", b"plain", "plain"),
