@@ -60,7 +60,7 @@ def _read_inline(message: Message) -> Forwarded | None:
         text = lines.bare[at].strip()
         if not text or at in lines.fenced:
             continue
-        separator = read_separator(text) if text[0] in "-_=*—–─━~>" or text[-1] in ":：" else ""
+        separator = read_separator(text) if text[0] in "-‐‑‒_=*—–─━~>" or text[-1] in ":：" else ""
         if separator in ("forwarded", "original", "titled", "rule"):
             found = _below_separator(lines, at, separator, answers)
             if found is not None:

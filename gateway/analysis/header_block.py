@@ -22,7 +22,7 @@ _FLAT_LABEL = re.compile(r"(?:^|(?<=\s))(\*{0,2}[^\W\d_][\w-]{0,14}) ?\*{0,2}:(?
 _UNKNOWN_FIELD = re.compile(r"\*?[^\W\d_][^\W\d_ ]{1,14}(?: [^\W\d_]{1,12})? ?\*?[:：]\s?\S")
 _LOTUS_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4},? +\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)?\s*$")
 _RAW = re.compile(r"[!-9;-~]{2,60}:")
-_DECORATION = "-_=*~—–─━<>#|+ \t\xa0"
+_DECORATION = "-‐‑‒_=*~—–─━<>#|+ \t\xa0"
 _MAX_BLOCK_LINES = 40
 
 
@@ -200,10 +200,10 @@ def read_separator(line: str) -> str:
         return ""
     core = text.strip(_DECORATION)
     if not core:
-        return "rule" if len(text) >= 5 and text[0] in "-_=*—–─━" else ""
+        return "rule" if len(text) >= 5 and text[0] in "-‐‑‒_=*—–─━" else ""
     head = len(text) - len(text.lstrip(_DECORATION))
     tail = len(text) - len(text.rstrip(_DECORATION))
-    dashed = head >= 2 and text[0] in "-_=*—–─━"
+    dashed = head >= 2 and text[0] in "-‐‑‒_=*—–─━"
     words = fold(core.rstrip(":： "))
     if dashed:
         words = words.split(" ---", 1)[0].strip()

@@ -208,7 +208,7 @@ def with_attribution(lines: Lines, at: int) -> int:
 def _boundary(lines: Lines, at: int, text: str, history: History) -> tuple[str, int, int]:
     """(rule, first line, line after) when a boundary stands in line ``at``; ("", 0, 0) when none does."""
     below = lines.following[at]
-    if text[0] in "-_=*—–─━~" or text[-1] in ":：\u202c":
+    if text[0] in "-‐‑‒_=*—–─━~" or text[-1] in ":：\u202c":
         separator = read_separator(text)
         if separator in ("original", "forwarded"):
             return "separator", at, at + 1

@@ -30,7 +30,7 @@ _LABELS = {
         afzender|absender|از""",
     "date": """
         sent|date|gesendet|gesendet am|datum|envoyé|envoyé le|enviado|enviado el|enviado em|enviada|enviada em|data
-        fecha
+        fecha|enviat|enviat el
         inviato|data invio|verzonden|wysłano|data wysłania|отправлено|дата|дата отправки|надіслано|sendt|dato
         sendt den
         skickat|skickad|lähetetty|päivämäärä|päiväys|pvm|elküldve|dátum|küldve|küldés dátuma|gönderildi|tarih
@@ -45,7 +45,7 @@ _LABELS = {
         адресат|destinataire|destinataires|destinatario|destinatari|destinatário|destinatarul|către|catre|pro|komu
         prima
         za|pre|収信者|收件人|收件者|宛先|받는 사람|받는사람|수신|προς|אל|إلى|ถึง|tới|đến|người nhận|kepada|kam|kas
-        gavėjas|ontvanger|empfänger|mottagare|modtager|mottaker|per|до кого|получатель|to whom""",
+        gavėjas|ontvanger|empfänger|mottagare|modtager|mottaker|per|до кого|получатель|to whom|per a""",
     "cc": """
         cc|kopie|kopie (cc)|copie|copie à|cópia|cópia oculta|kopi|kopia|kópia|kopio|copia|con copia|másolat|bilgi|dw
         udw

@@ -79,6 +79,8 @@ def _find_mark(lines: Sequence[str], end: int) -> int:
         line = lines[at]
         bare = line.strip(" \xa0")
         if bare in ("--", "—", "––") and line[:1] in "-—–":
+            if _ends_patch(lines, at):
+                continue
             limit = _MAX_MARKED if line.startswith("-- ") else _MAX_BARE_MARK
             if end - at <= limit:
                 return at
@@ -90,6 +92,18 @@ def _find_mark(lines: Sequence[str], end: int) -> int:
             if _is_card(rest) or (bare[0] == "_" and len(rest) <= 6):
                 return at
     return end
+
+
+_GIT_VERSION = re.compile(r"\d+\.\d+(?:\.[\w.-]+)?")
+
+
+def _ends_patch(lines: Sequence[str], at: int) -> bool:
+    """The mark git writes below a patch: a line of the patch above it, git's version below. No signature of anybody."""
+    return (
+        0 < at < len(lines) - 1
+        and lines[at - 1][:1] in (" ", "+", "-", "\\")
+        and _GIT_VERSION.fullmatch(lines[at + 1].strip()) is not None
+    )
 
 
 def _is_card(rest: Sequence[str]) -> bool:

@@ -148,6 +148,7 @@ def test_a_quoted_header_begins_the_history(header: tuple[str, ...], separator: 
         "-----元のメッセージ-----",
         "-----원본 메시지-----",
         "*-------- Original Message --------*",
+        "‐‐‐‐‐‐‐ Original Message ‐‐‐‐‐‐‐",
     ],
 )
 def test_a_separator_only_mail_clients_write_begins_the_history(separator: str) -> None:
@@ -382,6 +383,7 @@ def test_a_sign_off_is_signature(signature: str) -> None:
         "The list:\n\n-- one\n-- two\n\nand that is all of it.",
         "Best practice is to wait.\nWe do that.",
         "Select it:\n\nSELECT 1;\n--\n" + "\n".join(f"SELECT {n} FROM crane WHERE harbour = {n};" for n in range(30)),
+        "Take it:\n\n@@ -1,2 +1,2 @@\n-crane = 1\n+crane = 2\n harbour = 3\n-- \n2.39.0\n\nIt mends our crash.",
         "The meeting is confidential, please do not tell the sender.",
         "Shall we?\n\nYes.",
         "I sent it from my iPhone yesterday and it never arrived.",

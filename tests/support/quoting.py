@@ -124,6 +124,7 @@ HEADERS = {
     "no": ("Fra: {who}", "Sendt: tirsdag 3. mars 2026 09:14", "Til: Help", "Emne: Printer"),
     "sv": ("Från: {who}", "Skickat: den 3 mars 2026 09:14", "Till: Help", "Ämne: Printer"),
     "fi": ("Lähettäjä: {who}", "Lähetetty: tiistai 3. maaliskuuta 2026 9.14", "Vastaanottaja: Help", "Aihe: Printer"),
+    "ca": ("De: {who}", "Enviat: dimarts, 3 de març de 2026 9:14", "Per a: Help", "Tema: Printer"),
     "pl": ("Od: {who}", "Wysłano: wtorek, 3 marca 2026 09:14", "Do: Help", "Temat: Printer"),
     "cs": ("Od: {who}", "Odesláno: úterý 3. března 2026 9:14", "Komu: Help", "Předmět: Printer"),
     "sk": ("Od: {who}", "Odoslané: utorok 3. marca 2026 9:14", "Komu: Help", "Predmet: Printer"),
