@@ -219,17 +219,30 @@ def _automatic_kind(message: Message, envelope: Envelope) -> Origin | None:
         return Origin.AUTO_REPLY
     if "auto_reply" in (_word(message, "precedence"), _word(message, "x-precedence")):
         return Origin.AUTO_REPLY
-    if is_away_subject(message.subject):
-        return Origin.AUTO_REPLY
-    # A person on holiday also writes "I am away"; but answers with "Re:", and from an address.
     null = null_reverse_path(message, envelope)
     suppressed = _has(message, "x-auto-response-suppress")
     answers = bool(message.in_reply_to or message.references)
+    if is_away_subject(message.subject) and (answers or suppressed or null or not _asks(message)):
+        return Origin.AUTO_REPLY
+    # A person on holiday also writes "I am away"; but answers with "Re:", and from an address.
     if (answers or suppressed or null) and is_away_topic(message.subject):
         return Origin.AUTO_REPLY
     if (suppressed or null) and is_away_text(message.text):
         return Origin.AUTO_REPLY
     return Origin.MACHINE if null else None
+
+
+def _asks(message: Message) -> bool:
+    """A question in the subject and in the text, and nobody away: "Automatic reply: how do I turn it off?"."""
+    subject = message.subject[:300].rstrip()
+    return (
+        subject.endswith(_MARKS)
+        and any(mark in message.text[:2000] for mark in _MARKS)
+        and not is_away_text(message.text)
+    )
+
+
+_MARKS = ("?", "？", "؟")
 
 
 def _first(message: Message, name: str) -> str:

@@ -17,7 +17,7 @@ _MAX_MARKED = 40  # lines a signature below "-- " may have
 _MAX_BARE_MARK = 20  # the same below "--", which also is a comment in SQL
 _MAX_FOOTERS = 4  # a list's, a sponsor's, a free mailer's, and then the author's signature
 
-_TAIL_OF_CLOSING = re.compile(r"[\s,.!;:)~–—-]*$")
+_TAIL_OF_CLOSING = re.compile(r"[\s,،.!;:)~–—-]*$")
 _INLINE_NAME = re.compile(r"[,.!–—-]+\s+(?:[^\W\d_][\w'’.-]{0,20}\s?){1,3}\.?\s*$")
 _NAME_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['’.-])*$")
 _SLASHED = re.compile(r"\s{0,4}(?:[-–—~/]|//|- |/ )\s?[^\W\d_][\w .'’-]{0,40}$")

@@ -30,7 +30,8 @@ CLOSING = re.compile(
     |üdvözlettel|tisztelettel|köszönöm|üdv|cu\s(?:stimă|respect)|mulțumesc|saygılarımla|iyi\sçalışmalar|teşekkürler
     |parimate\ssoovidega|lugupidamisega|pagarbiai
     |με\s(?:εκτίμηση|φιλικούς\sχαιρετισμούς)|ευχαριστώ|trân\strọng|salam|hormat\s(?:saya|kami)
-    |此致|敬具|よろしくお願いいたします|以上、?よろしくお願いいたします|감사합니다|谢谢|祝好)(?=[\s,.!;:)~–—-]*$|[,.!–—-]+\s)""",
+    |此致|敬具|よろしくお願いいたします|以上、?よろしくお願いいたします|감사합니다|谢谢|祝好
+    |בברכה|בכבוד\sרב|תודה(?:\sרבה)?|مع\s(?:أطيب\s)?(?:التحية|التحيات|تحياتي)|تحياتي|شكر[اً]+)(?=[\s,،.!;:)~–—-]*$|[,.!–—-]+\s)""",
     re.IGNORECASE | re.VERBOSE,
 )
 _DEVICE = (
@@ -57,6 +58,7 @@ ADVERTS = re.compile(
     | wysłan[eoy]\sz\s.{2,50}
     | отправлено\s(?:с|из)\s.{2,50} | надіслано\s(?:з|із)\s.{2,50} | odesláno\sz\s.{2,50} | odoslané\sz\s.{2,50}
     | poslano\s(?:iz|z|s|sa)\s.{2,50}
+    | ip(?:hone|ad)['’]?[ui]mdan\sgönderildi
     | elküldve\s.{2,50} | .{2,20}(?:készülékemről|telefonumdan|iphone'umdan)\s.{0,20} | trimis\s(?:de\spe
     |din)\s.{2,50} | saadetud\sminu\s.{2,40}
     | στάλθηκε\sαπό\s.{2,50} | gửi\stừ\s.{2,50} | dikirim\sdari\s.{2,50}

@@ -34,6 +34,9 @@ PEOPLE = {
     "suppressing answers proves nothing": f"{ANN}X-Auto-Response-Suppress: All\nSubject: x\n\nhello",
     "asks about out of office": f"{ANN}Subject: Out of office replies do not work\n\nhello",
     "asks about automatic replies": f"{ANN}Subject: Automatic reply - how do I switch it off?\n\nhello",
+    "asks about automatic replies behind a colon": (
+        f"{ANN}Subject: Automatic reply: how do I switch it off?\n\nIt answers everybody twice. Can you help?"
+    ),
     "asks about an Abwesenheitsnotiz": f"{ANN}Subject: Abwesenheitsnotiz einrichten\n\nWie geht das?",
     "writes that she will be away": f"{ANN}Subject: Order 7\n\nI am on vacation until Monday, please wait.",
     "answers from a holiday": f"{ANN}In-Reply-To: <a@desk.test>\nSubject: Re: Order 7\n\nI am away until Monday.",
@@ -101,6 +104,18 @@ AWAY_SUBJECTS = [
 @pytest.mark.parametrize("subject", AWAY_SUBJECTS)
 def test_an_away_notice_is_known_by_its_subject_alone(subject: str) -> None:
     assert origin(f"{ANN}Subject: {subject}\n\nback on Monday") is Origin.AUTO_REPLY
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        "Subject: Automatic reply: Where is it?\n\nI am out of the office. Urgent? Call Bo.",
+        "In-Reply-To: <a@desk.test>\nSubject: Automatic reply: Where is it?\n\nIn a hurry? Call Bo.",
+        "Subject: Automatic reply: Where is it?\n\nback on Monday",
+    ],
+)
+def test_an_away_notice_that_answers_a_question_is_one(mail: str) -> None:
+    assert origin(f"{ANN}{mail}") is Origin.AUTO_REPLY
 
 
 AUTOMATIC = {
