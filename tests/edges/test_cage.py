@@ -210,7 +210,9 @@ async def test_a_child_that_dies_idle_costs_no_mail_a_life() -> None:
     async with running() as cage:
         (pid,) = await ready_children()
         os.kill(pid, signal.SIGSEGV)
-        await wait_until(lambda: pid not in children_of(os.getpid()), "the child is gone")
+        # Dead is when it can be waited for: a process that is still exiting has lost its command line already.
+        ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        await wait_until(lambda: os.waitid(os.P_PID, pid, ended) is not None, "the child is dead")
         findings = await read(cage, mail("after"))
         assert findings.message.text.strip() == "after"
         assert cage.deaths == 0
