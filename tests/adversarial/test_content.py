@@ -274,12 +274,23 @@ async def test_adv_70_partial(desk: Desk, case: Case) -> None:
     judge(result := Result(desk, case, played))
     assert not any(sent.parsed["From"] and "agent@corp" in str(sent.parsed["From"]) for sent in desk.outbox())
     assert {row.author for row in result.rows} == {ANN}
+    for row in result.rows:
+        assert_inert(result, row.id, "message/partial")
+
+
+def assert_inert(result: Result, row: int, kind: str) -> None:
+    """A file to fetch, and nothing of it is text of the mail: not the fields inside, not what they introduce."""
+    found = result.desk.findings[row]
+    assert [part.type for part in found.message.attachments] == [kind]
+    assert not found.message.text.strip() and not found.message.html
 
 
 @sentence("parts are never joined")
 def _(result: Result) -> None:
-    for page in [*pages(result), result.entry_text]:
+    """Neither what is shown nor what the readers found: a sanitiser behind them must not be what separates the parts."""
+    for page in [*pages(result), result.entry_text, result.findings.message.html, result.findings.message.text]:
         assert "BEGIN PGP" not in page and "AAAA" not in page
+    assert result.findings.message.html.strip() == '<img src="http://evil.test/'
 
 
 @sentence("no request", "no file or network access")
@@ -300,8 +311,7 @@ def _(result: Result) -> None:
 
 @sentence("shown as inert parts")
 def _(result: Result) -> None:
-    kinds = [part.type for part in result.findings.message.attachments]
-    assert kinds == ["message/external-body"], kinds
+    assert_inert(result, result.row.id, "message/external-body")
 
 
 @sentence("never reassembled")

@@ -207,9 +207,16 @@ def _(result: Result) -> None:
     assert any(command.startswith("LOGIN") for command in reading_of(result).server.commands())
 
 
+def assert_asked_once(one: Reading) -> None:
+    """A second, honest answer would repair whatever the first one broke."""
+    assert sum(c.startswith("UID FETCH 1 (UID BODY") for c in one.server.commands()) == 1
+    assert len(one.server.peers) == 1
+
+
 @sentence("stored byte-identical; flags decide nothing")
 def _(result: Result) -> None:
     assert make_mail(1, subject="order") in reading_of(result).stored()
+    assert_asked_once(reading_of(result))
 
 
 @sentence("the body is stored under UID 1 only")
@@ -217,6 +224,7 @@ def _(result: Result) -> None:
     raw = make_mail(1, subject="order")
     places = [row.envelope.position for row in result.rows if result.desk.raw(row) == raw]
     assert [(place.account, place.uid) for place in places if place] == [("support", 1)]
+    assert_asked_once(reading_of(result))
 
 
 @sentence("UID 1 is marked failed and tried again; no empty mail is made")
