@@ -287,7 +287,7 @@ def assert_inert(result: Result, row: int, kind: str) -> None:
 
 @sentence("parts are never joined")
 def _(result: Result) -> None:
-    """Neither what is shown nor what the readers found: a sanitiser behind them must not be what separates the parts."""
+    """Neither what is shown nor what the readers found: the sanitiser must not be what separates the parts."""
     for page in [*pages(result), result.entry_text, result.findings.message.html, result.findings.message.text]:
         assert "BEGIN PGP" not in page and "AAAA" not in page
     assert result.findings.message.html.strip() == '<img src="http://evil.test/'
