@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 
 _LIMIT = 200_000
 _METHODS = {
@@ -17,6 +16,11 @@ _METHODS = {
     "REFRESH": "Request for the current version of an event",
 }
 _ANSWERS = {"ACCEPTED": "accepted", "DECLINED": "declined", "TENTATIVE": "tentatively accepted"}
+_ASKING = frozenset(("REQUEST", "CANCEL", "REPLY", "COUNTER", "DECLINECOUNTER", "ADD"))
+
+_MOMENT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})[0-9]{2}(Z?)")
+_DAY = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
+_DURATION = re.compile(r"P(?:(\d{1,4})W)?(?:(\d{1,4})D)?(?:T(?:(\d{1,4})H)?(?:(\d{1,4})M)?(?:\d{1,4}S)?)?")
 
 
 def summarise_calendar(ics: str) -> str:
@@ -46,16 +50,20 @@ def summarise_calendar(ics: str) -> str:
         return ""
     lines = [f"{_METHODS.get(method, 'Event')}: {_unescape(seen.get('SUMMARY', ('', ''))[1]) or '(no title)'}"]
     if "DTSTART" in seen:
-        when = _moment(*seen["DTSTART"])
-        until = _moment(*seen["DTEND"]) if "DTEND" in seen else ""
-        lines.append(f"When: {when} to {until}" if until else f"When: {when}")
+        lines.append(f"When: {_span(seen)}")
+    if "RRULE" in seen:
+        often = re.search(r"FREQ=([A-Z]+)", seen["RRULE"][1].upper())
+        lines.append(f"Repeats: {often[1].lower() if often else seen['RRULE'][1][:60]}")
     if "LOCATION" in seen and seen["LOCATION"][1].strip():
         lines.append(f"Where: {_unescape(seen['LOCATION'][1])}")
     if "ORGANIZER" in seen:
         lines.append(f"Organiser: {_person(*seen['ORGANIZER'])}")
     if method in ("REPLY", "COUNTER"):
         lines.extend(answers)
-    description = _unescape(seen.get("DESCRIPTION", seen.get("COMMENT", ("", "")))[1]).strip()
+    # An answer repeats the description of the event; what its author says stands in the comment.
+    names = ("COMMENT", "DESCRIPTION") if method in ("REPLY", "COUNTER", "CANCEL") else ("DESCRIPTION", "COMMENT")
+    words = (_unescape(seen[name][1]).strip() for name in names if name in seen)
+    description = next((text for text in words if text), "")
     return "\n".join(lines) + (f"\n\n{description}" if description else "")
 
 
@@ -83,15 +91,49 @@ def _person(parameters: str, value: str) -> str:
     return f"{shown} <{address}>" if shown and shown != address else address
 
 
+def is_meant_to_be_read(ics: str) -> bool:
+    """Whether somebody is invited, told off or answered (RFC 5546), and not only handed a file of dates."""
+    found = re.search(r"^METHOD[^:\n]{0,100}:[ \t]*([A-Za-z]+)", ics[:_LIMIT], re.IGNORECASE | re.MULTILINE)
+    return found is not None and found[1].upper() in _ASKING
+
+
+def tells_the_time(text: str, ics: str) -> bool:
+    """Whether the words around an event say when it begins: the hour and minute, in anybody's way of writing them."""
+    event = ics[ics.find("BEGIN:VEVENT") : _LIMIT] if "BEGIN:VEVENT" in ics else ics[:_LIMIT]
+    found = re.search(r"^DTSTART[^\n]{0,200}?T([0-9]{2})([0-9]{2})", event, re.MULTILINE)
+    return found is None or re.search(rf"\b[0-9]{{1,2}} ?[:.h] ?{found[2]}(?![0-9])", text) is not None
+
+
+def _span(seen: dict[str, tuple[str, str]]) -> str:
+    """Begin and end, both with their zone; the end of whole days is not part of them (RFC 5545 section 3.6.1)."""
+    begin = _moment(*seen["DTSTART"])
+    if "DTEND" not in seen:
+        return ", ".join((begin, *_duration(seen.get("DURATION", ("", ""))[1])))
+    first, last = (_DAY.fullmatch(seen[name][1].strip()) for name in ("DTSTART", "DTEND"))
+    if first and last and int(last[0]) - int(first[0]) <= 1:  # a day; two of them where a month ends are told as such
+        return begin
+    return f"{begin} to {_moment(*seen['DTEND'])}"
+
+
+def _duration(value: str) -> tuple[str, ...]:
+    found = _DURATION.fullmatch(value.strip())
+    told = zip(found.groups(), ("weeks", "days", "h", "min"), strict=True) if found else ()
+    units = " ".join(f"{int(count)} {unit}" for count, unit in told if count)
+    return (units,) if units else ()
+
+
 def _moment(parameters: str, value: str) -> str:
-    """2026-11-24 09:30 with its zone as written; a time we cannot read is shown as it stands."""
+    """2026-11-24 09:30 with its zone as written; a time we cannot read is shown as it stands.
+
+    Without strptime: it loads a module when it is first called, and in the cage nothing can be opened any more.
+    """
     value = value.strip()
+    found = _MOMENT.fullmatch(value)
+    if found is None:
+        day = _DAY.fullmatch(value)
+        return "-".join(day.groups()) if day else value[:60]
+    shown = f"{found[1]}-{found[2]}-{found[3]} {found[4]}:{found[5]}"
+    if found[6]:
+        return f"{shown} UTC"
     zone = re.search(r'TZID="?([^;:"]+)', parameters, re.IGNORECASE)
-    for pattern, shape in (("%Y%m%dT%H%M%SZ", "%Y-%m-%d %H:%M UTC"), ("%Y%m%dT%H%M%S", "%Y-%m-%d %H:%M")):
-        try:
-            shown = datetime.strptime(value, pattern).strftime(shape)
-        except ValueError:
-            continue
-        return f"{shown} ({zone[1]})" if zone and not value.endswith("Z") else shown
-    day = re.fullmatch(r"([0-9]{4})([0-9]{2})([0-9]{2})", value)
-    return "-".join(day.groups()) if day else value[:60]
+    return f"{shown} ({zone[1]})" if zone else shown

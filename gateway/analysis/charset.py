@@ -92,9 +92,9 @@ _load()
 
 def find_codec(label: str) -> codecs.CodecInfo | None:
     """The codec a charset label means, None for one that is unknown or no text encoding."""
-    label = label.strip().strip("\"'").lower()
     # RFC 2231 section 5 allows a language after the charset.
-    label = label.partition("*")[0].replace("_", "-")[:40]
+    written = label.strip().strip("\"'").lower().partition("*")[0][:40]
+    label = written.replace("_", "-")
     found = _CODECS.get(label)
     if found is not None:
         return found
@@ -103,7 +103,7 @@ def find_codec(label: str) -> codecs.CodecInfo | None:
         return found
     if not label.isascii():
         return None
-    encoding = webencodings.lookup(label)
+    encoding = webencodings.lookup(written) or webencodings.lookup(label)  # ks_c_5601-1987 is listed so and not so
     if encoding is None and (iso := re.fullmatch(r"(?:x-)?iso-?8859-?([0-9]{1,2})(?:-[a-z]+)?", label)):
         encoding = webencodings.lookup(f"iso-8859-{int(iso[1])}")
     if encoding is None or encoding.name == "replacement":
@@ -134,6 +134,8 @@ def detect(data: bytes, html: bool = False) -> str:
         sample = data[:_SAMPLE]
         guess = cchardet.detect(sample)
         name, sure = guess.get("encoding"), guess.get("confidence") or 0.0
+        if name == "KOI8-R":  # the same letters, and the Ukrainian ones where the other has parts of frames
+            name = "koi8-u"
         if name and name.startswith("UTF-"):  # a byte order mark in front of something else
             name = None
         if name and sure >= _SURE and find_codec(name) and _fits(sample, name) and not _looks_latin(sample, name):
@@ -191,17 +193,61 @@ def decode(data: bytes, label: str = "", html: bool = False) -> tuple[str, str]:
         # Every byte fits these: UTF-8 under a Latin label is common, Latin text that is valid UTF-8 does not occur.
         if _fits(data, "utf-8"):
             return _clean(data, "utf-8"), f"declared {declared[:40]}, is utf-8"
+        other = _not_latin(data, html)
+        if other:
+            return _clean(data, other), f"declared {declared[:40]}, is {other}"
         return _clean(data, declared), ""
     if data.startswith(codecs.BOM_UTF8) and _fits(data, "utf-8"):
         return _clean(data, "utf-8"), ""
     try:
         text = codec.decode(data, "strict")[0]
     except (UnicodeError, OSError, OverflowError):
+        if codec.name == "utf-8" and (_mostly_fits(data, declared) or _fits_by_lines(data)):
+            # No other text looks like it: a character was cut, or list software put its own footer below.
+            return _storable(_read_mixed(data)), f"bytes that are not {declared[:40]}"
         found = detect(data, html)
         if found not in ("windows-1252", declared) or not _mostly_fits(data, declared):
             return _clean(data, found), f"not {declared[:40]}, read as {found}"
         return _clean(data, declared), f"bytes that are not {declared[:40]}"
     return _storable(text), ""
+
+
+_HIGH_RUN = re.compile(rb"[\x80-\xff]{4,}")
+
+
+def _not_latin(data: bytes, html: bool) -> str:
+    """The charset of words that were called Latin and cannot be: Russian, Greek, Japanese under a default label.
+
+    In Latin text accents stand between plain letters. Where most letters have the high bit and stand in whole words of
+    them, the bytes are asked. "" when they give no sure answer.
+    """
+    sample = data[:_SAMPLE]
+    if sample.isascii():
+        return ""
+    high = sum(map(len, _HIGH_RUN.findall(sample)))
+    low = sum(map(len, re.findall(rb"[A-Za-z]+", re.sub(rb"<[^<>]{0,2000}>", b"", sample) if html else sample)))
+    if high < 12 or high <= low or len({byte for byte in sample if byte > 127}) < 6:  # … or it is a drawn line
+        return ""
+    found = detect(data, html)
+    codec = find_codec(found)
+    return "" if codec is None or codec.name in (*_LATIN, "iso8859-2", "cp1250", "cp1254", "cp1257") else found
+
+
+def _fits_by_lines(data: bytes) -> bool:
+    """Whether at least as many lines with foreign letters are UTF-8 as are not."""
+    foreign = [line for line in data[:_SAMPLE].split(b"\n") if not line.isascii()]
+    return sum(1 for line in foreign if _fits(line, "utf-8")) * 2 >= len(foreign)
+
+
+def _read_mixed(data: bytes) -> str:
+    """UTF-8 with some lines in it that are not: those without one good character are Western (windows-1252)."""
+    lines = []
+    for line in data.split(b"\n"):
+        text = line.decode("utf-8", "replace")
+        if "\ufffd" in text and not any(char > "\x7f" and char != "\ufffd" for char in text):
+            text = _clean(line, "windows-1252")
+        lines.append(text)
+    return "\n".join(lines)
 
 
 def _mostly_fits(data: bytes, label: str) -> bool:

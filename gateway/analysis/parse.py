@@ -10,8 +10,8 @@ import hashlib
 import re
 from dataclasses import dataclass, field, replace
 
-from gateway.analysis import charset, smime
-from gateway.analysis.calendar_part import summarise_calendar
+from gateway.analysis import charset, openpgp, smime
+from gateway.analysis.calendar_part import is_meant_to_be_read, summarise_calendar, tells_the_time
 from gateway.analysis.fields import Header, decode_value, split_fields
 from gateway.analysis.html import html_to_text
 from gateway.analysis.message_header import find_hint, read_header
@@ -200,7 +200,12 @@ def _read_parts(structure: Structure) -> _Content:
     if pages:
         content.html = _read_text(parts[pages[0]], content.defects)
     _read_attachments(parts, view.rest, set(view.plain), content)
+    _add_invitation(parts, view.rest, content)
     if content.source == "plain":
+        content.text, signature = openpgp.open_clear_signed(content.text)
+        if signature:
+            data = signature.encode("utf-8")
+            content.attachments.append(make_attachment("signature.asc", "application/pgp-signature", data))
         content.text, files = unpack_uuencoded(content.text)
         content.attachments += [make_attachment(clean_filename(n), "application/octet-stream", d) for n, d in files]
     _note_encryption(parts, content)
@@ -225,6 +230,25 @@ def _only_refers_to_html(text: str) -> bool:
     A person who writes such a sentence loses nothing: the other variant says the same.
     """
     return len(text) <= 400 and _REFERS_TO_HTML.search(text) is not None
+
+
+def _add_invitation(parts: list[Part], rest: list[int], content: _Content) -> None:
+    """When and where, above the words that came with it: clients show it there, and few write it into the text.
+
+    Not where the words tell it, nor above what may be an agent's command; and never among the marks of HTML.
+    """
+    for index in rest:
+        if parts[index].type != "text/calendar" or content.text.lstrip().startswith("#") or content.source == "html":
+            continue
+        ics = charset.decode(parts[index].content(), parts[index].parameters.get("charset", ""))[0]
+        blank = not content.text.strip()
+        if not (blank or (is_meant_to_be_read(ics) and not tells_the_time(content.text, ics))):
+            continue
+        summary = summarise_calendar(tidy_lines(ics))
+        if summary:
+            content.source = "calendar" if blank else content.source
+            content.text = summary if blank else summary.partition("\n\n")[0] + "\n\n" + content.text.lstrip("\n")
+            return
 
 
 _SOURCES = {"text/html": "html", "text/calendar": "calendar"}
@@ -326,6 +350,7 @@ def _depth_of_mail(data: bytes) -> int:
 
 
 _ENCRYPTED = "The mail is encrypted: only the recipient's own program can open it."
+_PARTLY_ENCRYPTED = "A part of the text is encrypted: only the recipient's own program can open it."
 
 
 def _note_encryption(parts: list[Part], content: _Content) -> None:
@@ -336,5 +361,9 @@ def _note_encryption(parts: list[Part], content: _Content) -> None:
             content.unreadable = _ENCRYPTED
         elif opaque and kind == "signed-data":
             content.unreadable = f"The signed content could not be taken out of its envelope: it {_ORIGINAL}."
+        elif part.type == "application/pgp-encrypted":  # taken out of its multipart/encrypted by a gateway
+            content.unreadable = _ENCRYPTED
     if content.text.lstrip().startswith("-----BEGIN PGP MESSAGE-----"):
         content.unreadable = _ENCRYPTED
+    elif openpgp.is_encrypted(content.text):
+        content.unreadable = _PARTLY_ENCRYPTED

@@ -212,5 +212,6 @@ def _for_people(found: dict[str, Any]) -> str:
     if found["forwarded"]:
         original = found["forwarded"]["from"] or {"name": "", "address": "not certain"}
         lines.append(f"  forwarded   from {original['name']} <{original['address']}>: {found['forwarded']['subject']}")
+    lines += [f"  unreadable  {found['unreadable']}"] if found["unreadable"] else []
     lines += [f"  defect      {d}" for d in found["defects"]]
     return "\n".join(lines) + "\n"

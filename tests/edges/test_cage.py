@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from gateway.analysis.cage import Cage
+from gateway.analysis.examine import examine
 from gateway.analysis.reading_rules import AuthenticationRules, Rules
 from gateway.errors import TemporaryError
 from gateway.model import DnsAnswer, Envelope, Findings
@@ -397,3 +398,24 @@ async def test_a_child_is_replaced_after_so_many_mails() -> None:
         assert cage.deaths == 0
     finally:
         await cage.close()
+
+
+_WEEKLY = (
+    b"From: jane@customer.test\r\nTo: support@desk.test\r\nSubject: Review\r\nMIME-Version: 1.0\r\n"
+    b"Content-Type: text/calendar; method=REQUEST\r\n\r\nBEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\n"
+    b"SUMMARY:Review\r\nDTSTART:20261124T093000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+)
+
+
+def test_what_a_child_reads_does_not_depend_on_modules_it_can_no_longer_load() -> None:
+    """Every whole mail of the test collection, and one with times in it: the child reads what we read here."""
+    mails = [_WEEKLY, *(found.read_bytes() for found in sorted(Path(__file__).parent.parent.glob("corpus/**/*.eml")))]
+
+    async def play() -> list[Findings]:
+        async with running() as cage:
+            return [await read(cage, raw) for raw in mails]
+
+    for raw, caged in zip(mails, asyncio.run(play()), strict=True):
+        free = examine(raw, ENVELOPE, {}, RULES)
+        assert (caged.message, caged.body, caged.forwarded) == (free.message, free.body, free.forwarded)
+        assert not [defect for defect in caged.message.defects if "Error" in defect]

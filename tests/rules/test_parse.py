@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b64encode
 
 import msgspec
@@ -339,10 +340,108 @@ class TestCalendar:
         assert message.text_source == "calendar"
         assert names(message) == ["text.ics"]
 
-    def test_beside_a_text_it_is_only_attached(self) -> None:
+    def test_beside_a_text_that_does_not_tell_the_time_it_says_when_and_where(self) -> None:
         calendar = leaf("text/calendar; name=invite.ics", self.ICS)
         message = parse(multipart("alternative", PLAIN, HTML, calendar))
-        assert (message.text, names(message)) == ("Grüße", ["invite.ics"])
+        assert message.text.startswith("Invitation: Review, part 2\nWhen: 2026-11-24 09:30 (Europe/Berlin)")
+        assert message.text.endswith("Organiser: Ann <ann@customer.test>\n\nGrüße")
+        assert names(message) == ["invite.ics"]
+
+    @pytest.mark.parametrize("words", ["Review on Tuesday at 9:30am in room 4", "Dienstag um 9.30 Uhr", "#close"])
+    def test_where_the_words_tell_it_or_command_something_it_is_only_attached(self, words: str) -> None:
+        calendar = leaf("text/calendar; name=invite.ics", self.ICS)
+        message = parse(multipart("alternative", leaf("text/plain; charset=utf-8", words.encode()), calendar))
+        assert (message.text, names(message)) == (words, ["invite.ics"])
+
+    def test_a_file_of_dates_that_invites_nobody_is_only_attached(self) -> None:
+        calendar = leaf("text/calendar; name=dates.ics", self.ICS.replace(b"METHOD:REQUEST", b"METHOD:PUBLISH"))
+        message = parse(multipart("mixed", PLAIN, calendar))
+        assert (message.text, names(message)) == ("Grüße", ["dates.ics"])
+
+    def test_an_answer_whose_texts_are_empty_is_summed_up(self) -> None:
+        reply = self.ICS.replace(b"METHOD:REQUEST", b"METHOD:REPLY").replace(
+            b"DESCRIPTION", b"ATTENDEE;PARTSTAT=DECLINED;CN=Bo:mailto:bo@b.test\r\nCOMMENT:Ill\\, sorry\r\nDESCRIPTION"
+        )
+        blank = leaf("text/html", b"<html><body><p>&nbsp;</p></body></html>")
+        message = parse(multipart("alternative", leaf("text/plain", b"\r\n"), blank, leaf("text/calendar", reply)))
+        assert message.text.splitlines()[0] == "Answer to an invitation: Review, part 2"
+        assert message.text.endswith("Bo <bo@b.test> declined\n\nIll, sorry")
+
+    def test_durations_repetitions_and_whole_days_are_told(self) -> None:
+        lasting = re.sub(rb"DTEND[^\r]*", b"DURATION:PT1H30M\r\nRRULE:FREQ=WEEKLY;COUNT=4", self.ICS)
+        text = parse(mail("text/calendar", lasting)).text
+        assert "When: 2026-11-24 09:30 (Europe/Berlin), 1 h 30 min\nRepeats: weekly\n" in text
+        days = re.sub(rb"DTSTART;TZID[^\r]*", b"DTSTART;VALUE=DATE:20261124", self.ICS)
+        days = re.sub(rb"DTEND[^\r]*", b"DTEND;VALUE=DATE:20261125", days)
+        assert "When: 2026-11-24\n" in parse(mail("text/calendar", days)).text
+
+
+class TestOpenPgp:
+    SIGNED = (
+        "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nThe invoice is wrong.\n\n- -- \nBo\n"
+        "-----BEGIN PGP SIGNATURE-----\nVersion: x\n\niQEcBAEBCAAG\n=AbCd\n-----END PGP SIGNATURE-----\n"
+    )
+    BLOCK = "-----BEGIN PGP MESSAGE-----\n\nhQEMA0\n=abcd\n-----END PGP MESSAGE-----\n"
+
+    def test_a_clear_signed_text_is_its_words_and_the_signature_a_file(self) -> None:
+        message = parse(mail("text/plain", f"Hello,\n{self.SIGNED}list footer\n".encode()))
+        assert message.text == "Hello,\nThe invoice is wrong.\n\n-- \nBo\nlist footer\n"
+        assert names(message) == ["signature.asc"]
+        assert message.attachments[0].content.startswith(b"-----BEGIN PGP SIGNATURE-----\nVersion: x\n")
+
+    def test_half_a_signed_text_stays_as_it_is(self) -> None:
+        half = self.SIGNED.partition("-----END")[0]
+        message = parse(mail("text/plain", half.encode()))
+        assert (message.text, names(message)) == (half, [])
+
+    def test_an_encrypted_block_among_words_is_said(self) -> None:
+        message = parse(mail("text/plain", f"Hello,\n\n{self.BLOCK}".encode()))
+        assert message.text.startswith("Hello,")
+        assert message.unreadable == "A part of the text is encrypted: only the recipient's own program can open it."
+        quoted = "".join(f"> {line}\n" for line in self.BLOCK.splitlines())
+        assert not parse(mail("text/plain", f"I cannot read this:\n{quoted}".encode())).unreadable
+
+    def test_an_encrypted_mail_is_known_after_a_gateway_changed_its_type(self) -> None:
+        parts = (leaf("text/plain", b""), leaf("application/pgp-encrypted", b"Version: 1"))
+        asc = leaf("application/octet-stream; name=encrypted.asc", self.BLOCK.encode())
+        assert parse(multipart("mixed", *parts, asc)).unreadable.startswith("The mail is encrypted")
+
+
+class TestMislabelledText:
+    RUSSIAN = "Здравствуйте! В счёте 2231 ошибка, прошу исправить. С уважением, Иван"
+
+    @pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "us-ascii", "utf-8"])
+    @pytest.mark.parametrize(
+        ("text", "really"),
+        [
+            (RUSSIAN, "windows-1251"),
+            (RUSSIAN, "koi8-r"),
+            ("Добрий день, рахунок невірний, прошу виправити його.", "koi8-u"),
+            ("Καλημέρα σας, το τιμολόγιο είναι λάθος. Παρακαλώ διορθώστε το.", "iso8859-7"),
+            ("お世話になっております。請求書の金額が間違っています。", "cp932"),
+            ("שלום, החשבונית שגויה. אנא תקנו.", "cp1255"),
+        ],
+    )
+    def test_words_that_cannot_be_latin_are_read_as_what_they_are(self, label: str, text: str, really: str) -> None:
+        assert parse(mail(f"text/plain; charset={label}", text.encode(really))).text == text
+
+    @pytest.mark.parametrize(
+        "text", ["ÄÖÜ! Größe überprüft, Straße", "\xa0" * 40 + " ok", "·" * 40, "ÁÉÍÓÚÁÉÍ ÓÚÁÉÍÓÚ ÁÉÍÓÚÁÉ"]
+    )
+    def test_latin_text_and_drawn_lines_stay_what_they_were_called(self, text: str) -> None:
+        assert parse(mail("text/plain; charset=iso-8859-1", text.encode("latin-1"))).text == text
+
+    def test_a_character_cut_in_half_costs_that_character(self) -> None:
+        cut = "Здравствуйте, у нас не работает вход".encode()[:-1]
+        assert parse(mail("text/plain; charset=utf-8", cut)).text == "Здравствуйте, у нас не работает вхо\ufffd"
+
+    def test_a_footer_in_another_charset_below_utf_8_is_read(self) -> None:
+        body = "Größe überprüft\n".encode() + "Grüße aus München\n".encode("latin-1")
+        assert parse(mail("text/plain; charset=utf-8", body)).text == "Größe überprüft\nGrüße aus München\n"
+
+    def test_a_charset_is_known_by_names_with_underscores_too(self) -> None:
+        body = "안녕하세요 똠방각하".encode("cp949")
+        assert parse(mail("text/plain; charset=ks_c_5601-1987", body)).text == "안녕하세요 똠방각하"
 
 
 def test_a_message_passes_through_the_cage_as_data() -> None:
