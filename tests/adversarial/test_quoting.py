@@ -8,10 +8,12 @@ from collections import Counter
 
 import pytest
 
-from gateway.analysis.html import html_to_text
 from gateway.analysis.quotes import split_body
 from gateway.model import Body, Message
-from tests.adversarial.rows import Case, cases
+from tests.adversarial.judging import Played, Result
+from tests.adversarial.playing import put_in
+from tests.adversarial.rows import MACROS, Case, cases
+from tests.support.desk import Desk
 
 OWN_WORDS = {
     "pasted-log": ["Here is the log you asked for:", "From: alice", "Subject: failure", "the server said 500"],
@@ -48,13 +50,17 @@ def measure(text: str) -> tuple[float, Body]:
 
 
 @pytest.mark.parametrize("case", cases("adv-72"), ids=str)
-def test_adv_72(case: Case) -> None:
-    text, html = case.get("raw"), ""
-    if case.variant == "html-quote-first":
-        text, html = html_to_text(case.get("raw")), case.get("raw")
-    body = split_body(Message(text=text, html=html, text_source="html" if html else "plain"))
+async def test_adv_72(desk: Desk, case: Case) -> None:
+    """As agents see it: the entry of the ticket, and the mail that tells them."""
+    kind = "html" if case.variant == "html-quote-first" else "plain"
+    text = case.get("raw").replace("\n", "\r\n").encode()
+    raw = (MACROS["ann"] + MACROS["hdr"]).encode() + b"Content-Type: text/%s\r\n\r\n" % kind.encode() + text
+    played = Played()
+    await put_in(desk, case, played, raw)
+    result = Result(desk, case, played)
     assert case.checks == ["no sentence of the author's own text is hidden; in doubt the full text is shown"]
-    # As the desk shows it: the new text with the signature, and everything when nothing new was found.
-    shown = f"{body.new}\n{body.signature}" if body.new.strip() else text
-    for sentence in OWN_WORDS[case.variant]:
-        assert sentence in re.sub(r"(?m)^> ?", "", shown), (body.source, shown)
+    told = [sent.text for sent in desk.to_agents()]
+    assert told
+    for shown in (result.entry_text, *told):
+        for sentence in OWN_WORDS[case.variant]:
+            assert sentence in re.sub(r"(?m)^(?:> ?)+", "", shown), (result.findings.body.source, shown)
