@@ -602,6 +602,16 @@ class TimerSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """A frozen mail to be sent once more: where it was recorded first, and the event that the new delivery is."""
+
+    ticket: int
+    event: int
+    party: int
+    as_event: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One mail or timer, decided: recorded in one transaction together with the mails it causes."""
 
@@ -630,6 +640,7 @@ class Plan:
     choices: tuple[tuple[str, str, str], ...] = ()  # (handle, name, value): own settings of agents
     blocks: tuple[tuple[str, bool], ...] = ()  # (address, blocked or not any more)
     withdrawn: tuple[int, ...] = ()  # events of this ticket whose waiting mails are not sent (#undo)
+    repeats: tuple[Repeat, ...] = ()  # mails that are sent once more, as they were
     retry_at: datetime | None = None  # outcome "wait": when to evaluate again
     explanation: tuple[str, ...] = ()  # the story, one line a step, for `ticketgate explain`
 

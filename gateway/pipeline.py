@@ -25,11 +25,12 @@ from gateway.desk.personal import is_personal, read_personal
 from gateway.desk.plan import customer_of, make_plan, wanted_ticket, without_answers
 from gateway.desk.policy import judge
 from gateway.model import Facts, Findings, InboundMail, Mailbox, Match, Orders, OutboundMail, Person, Plan, TicketFacts
+from gateway.outbound.addressing import reverse_path
 from gateway.outbound.compose import compose_all
 from gateway.outbound.relay import relay_text
 from gateway.outbound.words import Words
 from gateway.settings import Settings
-from gateway.store import answers, deliveries, journal, search, tickets, timers, workload
+from gateway.store import answers, deliveries, journal, repeating, search, tickets, timers, workload
 from gateway.threading.clues import find_clues
 from gateway.threading.match import choose_ticket, find_moved
 from gateway.threading.subjects import canonical_subject
@@ -126,6 +127,9 @@ def carry_out(tx: Connection, decision: Decision, mail_id: int | None, now: date
         deliveries.withdraw(tx, plan.ticket, event, now)
     deliveries.enqueue(tx, decision.mails, now, hold_seconds=case.settings.send.hold_seconds)
     deliveries.record_reports(tx, plan, now)
+    for again in plan.repeats:
+        path = reverse_path(case.ticket_inbox, case.settings, plan.ticket, again.as_event, again.party)
+        repeating.repeat(tx, again, plan.ticket, path, now)
 
 
 def write_mails(case: Case, plan: Plan) -> tuple[OutboundMail, ...]:

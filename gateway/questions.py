@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gateway.model import Person, State
+from gateway.model import Attachment, Person, State
 
 UNSOLVED = (State.NEW, State.OPEN, State.WAITING, State.SNOOZED)
 """States of tickets somebody still has to do with."""
@@ -81,6 +81,27 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
+class Copies:
+    """The mails sent for some events, (ticket, event) each, oldest first; with what was attached. -> tuple[Copy]"""
+
+    places: tuple[tuple[int, int], ...]
+    files: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """One mail to one person, and what became of it. ``state``: queued, transmitting, deferred, held, sent, failed,
+    unknown."""
+
+    ticket: int
+    event: int
+    party: int
+    recipient: str
+    state: str
+    files: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """Mail of these inboxes that waits for a lead, newest first. -> tuple[StoppedMail]"""
 
@@ -135,6 +156,6 @@ class EventLog:
     unsolved: tuple[TicketLine, ...] = ()
 
 
-Question = Listing | Search | Originals | Stopped | Log
-Answer = tuple[TicketLine, ...] | tuple[Original, ...] | tuple[StoppedMail, ...] | EventLog
+Question = Listing | Search | Originals | Copies | Stopped | Log
+Answer = tuple[TicketLine, ...] | tuple[Original, ...] | tuple[Copy, ...] | tuple[StoppedMail, ...] | EventLog
 Answers = Mapping[Question, Answer]

@@ -16,6 +16,7 @@ from gateway.desk.deeds_people import FIRST
 from gateway.desk.draft import Draft
 from gateway.desk.holding import hold_answer
 from gateway.desk.offering import offer
+from gateway.desk.resending import find_undelivered, plan_resend
 from gateway.model import Command, EventFact, Instruction, Orders, Person, Plan, State, TicketChange
 
 
@@ -26,6 +27,9 @@ def plan_agent(case: Case) -> Plan:
     if not case.own_token:
         reason = "agent-token" if case.token_agent else "no-token"
         return hold_answer(case, reason)
+    undelivered = find_undelivered(case)
+    if undelivered is not None:
+        return _about_undelivered(case, undelivered)
     if case.match.kind == "h" or taps_held(case):
         return plan_decision(case)
     return _about_ticket(case)
@@ -78,6 +82,16 @@ def _about_ticket(case: Case) -> Plan:
     # A press on a link is always confirmed (mail.md 12.4); beside an answer of the agent's own success is silent.
     carry_out(draft, case, person, quiet=case.match.ground != "action", but=FIRST)
     return draft.plan("note" if internal else "answer")
+
+
+def _about_undelivered(case: Case, answer: EventFact) -> Plan:
+    """An answer to "it did not arrive": ``#send`` tries again, own words with it replace those that did not arrive."""
+    orders, words = case.orders, bool(case.orders.text.strip())
+    if has(orders, "send") and not orders.held and (orders.internal or not words):
+        return plan_resend(case, answer, find_trouble)
+    if not orders.held and not orders.commands:
+        return hold_answer(case, "undecided", data={"again": "1"})
+    return _about_ticket(case)
 
 
 def find_trouble(case: Case) -> Plan | None:

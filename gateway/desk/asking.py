@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.desk import deeds_self, reading, reporting
+from gateway.desk import deeds_self, reading, reporting, resending
 from gateway.desk.case import Case
 from gateway.desk.personal import is_personal
 from gateway.model import Command
 from gateway.questions import Question
 
 ASKS: Mapping[str, Callable[[Case, Command], tuple[Question, ...]]] = {
+    "send": resending.ask_copies,
     "show": reading.ask_mails,
     "export": reading.ask_mails,
     "list": reading.ask_list,

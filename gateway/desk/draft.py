@@ -16,6 +16,7 @@ from gateway.model import (
     Notice,
     Person,
     Plan,
+    Repeat,
     TicketChange,
     TimerSet,
 )
@@ -52,6 +53,7 @@ class Draft:
         self._choices: list[tuple[str, str, str]] = []
         self._blocks: list[tuple[str, bool]] = []
         self._withdrawn: list[int] = []
+        self._repeats: list[Repeat] = []
         self._lines: list[str] = []
         self._undelivered: list[tuple[int, int, int, str]] = []
         self.acknowledged = ""
@@ -244,6 +246,10 @@ class Draft:
         """Never send the waiting mails of this event."""
         self._withdrawn.append(event)
 
+    def repeat(self, repeat: Repeat) -> None:
+        """Send a mail that did not arrive once more."""
+        self._repeats.append(repeat)
+
     def beside(self, plan: Plan) -> None:
         """What happens to another ticket in the same transaction."""
         self._beside.append(plan)
@@ -285,12 +291,15 @@ class Draft:
 
     def report_undelivered(self, event: int, party: int, words: str) -> None:
         """A report at our bounce address: the mail of this event to this party did not arrive."""
+        self._undelivered.append((*self.first_place(event), party, words))
+
+    def first_place(self, event: int) -> tuple[int, int]:
+        """Ticket and event under which the mail of this line was sent: a merge may have brought the line here."""
         ticket = self.case.ticket
         line = next((e for e in ticket.events if e.number == event), None) if ticket else None
-        # A line that a merge brought here was sent under the number it had first.
         first = line.data.get("from", "").split()[-1:] if line else []
         number, _, sent = first[0].partition(".") if first else (str(ticket.number if ticket else 0), "", str(event))
-        self._undelivered.append((int(number), int(sent), party, words))
+        return int(number), int(sent)
 
     def set_timer(self, kind: str, due_at: datetime, party: int = 0, data: Mapping[str, str] | None = None) -> None:
         ticket = self.case.ticket.number if self.case.ticket else 0
@@ -335,6 +344,7 @@ class Draft:
             choices=tuple(self._choices),
             blocks=tuple(self._blocks),
             withdrawn=tuple(self._withdrawn),
+            repeats=tuple(self._repeats),
             undelivered=tuple(self._undelivered),
             retry_at=retry_at,
             explanation=(*_matched(case), *self._lines),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -9,10 +12,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from gateway.model import Person, State
+from gateway.model import Attachment, Person, State
 from gateway.questions import (
     UNSOLVED,
     Answer,
+    Copies,
+    Copy,
     EventLog,
     Listing,
     Log,
@@ -25,6 +30,7 @@ from gateway.questions import (
     StoppedMail,
     TicketLine,
 )
+from gateway.store import deliveries as mails_out
 from gateway.store import journal as journal_rows
 from gateway.store import search
 from gateway.store.people import find_persons
@@ -50,6 +56,8 @@ def _answer(tx: Connection, question: Question) -> Answer:
             return _lines(tx, [number for number, _ in found], dict(found))
         case Originals():
             return _originals(tx, question)
+        case Copies():
+            return tuple(copy for place in question.places for copy in _copies(tx, place, question.files))
         case Stopped():
             return _stopped(tx, question)
         case Log():
@@ -156,6 +164,35 @@ def _originals(tx: Connection, asked: Originals) -> tuple[Original, ...]:
         if raw is not None:
             found.append(Original(event=number, raw=raw))
     return tuple(found)
+
+
+def _copies(tx: Connection, place: tuple[int, int], with_files: bool) -> tuple[Copy, ...]:
+    found = mails_out.find_of_event(tx, *place)
+    files = _files_of(found[0].delivery.mail.content) if found and with_files else ()
+    return tuple(
+        Copy(
+            ticket=entry.delivery.mail.ticket,
+            event=entry.delivery.mail.event,
+            party=entry.delivery.mail.party,
+            recipient=entry.delivery.mail.recipient,
+            state=entry.state,
+            files=files,
+        )
+        for entry in found
+    )
+
+
+def _files_of(content: bytes) -> tuple[Attachment, ...]:
+    """What was attached to a mail we wrote ourselves."""
+    mail = email.message_from_bytes(content, policy=email.policy.default)
+    files = []
+    for part in mail.iter_attachments():
+        decoded = part.get_payload(decode=True)
+        data = decoded if isinstance(decoded, bytes) else b""
+        digest = hashlib.sha256(data).hexdigest()
+        name = part.get_filename() or "attachment"
+        files.append(Attachment(name=name, type=part.get_content_type(), size=len(data), sha256=digest, content=data))
+    return tuple(files)
 
 
 def _stopped(tx: Connection, asked: Stopped) -> tuple[StoppedMail, ...]:
