@@ -125,7 +125,7 @@ def carry_out(tx: Connection, decision: Decision, mail_id: int | None, now: date
         search.record(tx, one.ticket, one, case.findings.message, _people(case))
     for event in plan.withdrawn:
         deliveries.withdraw(tx, plan.ticket, event, now)
-    deliveries.enqueue(tx, decision.mails, now, hold_seconds=case.settings.send.hold_seconds)
+    deliveries.enqueue(tx, decision.mails, now, hold_seconds=case.settings.send.hold_seconds, cause=mail_id or 0)
     deliveries.record_reports(tx, plan, now)
     for again in plan.repeats:
         path = reverse_path(case.ticket_inbox, case.settings, plan.ticket, again.as_event, again.party)

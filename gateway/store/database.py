@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.errors import TemporaryError, TicketgateError
+from gateway.store.marks import OPTION
 from gateway.store.schema import REVISION
 
 T = TypeVar("T")
@@ -126,6 +127,10 @@ class Database:
     @property
     def is_sqlite(self) -> bool:
         return self.sqlite_file is not None
+
+    def mark_with(self, mark_key: bytes) -> None:
+        """Mark what is written from now on as written by the installation (``SealKey.mark_key``)."""
+        self._engine.update_execution_options(**{OPTION: mark_key})
 
     # -------------------------------------------------------------- asking
 

@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from gateway.model import Delivery, OutboundMail, Plan
+from gateway.seal import ENDED, QUEUED
+from gateway.store.marks import mark_ids
 from gateway.store.schema import deliveries, insert_once, message_ids
 
 
@@ -49,9 +51,12 @@ class OutboxEntry:
 _ENQUEUE = sa.insert(deliveries).returning(deliveries.c.id, sort_by_parameter_order=True)
 
 
-def enqueue(tx: Connection, mails: Sequence[OutboundMail], now: datetime, hold_seconds: int = 0) -> list[int]:
+def enqueue(
+    tx: Connection, mails: Sequence[OutboundMail], now: datetime, hold_seconds: int = 0, cause: int = 0
+) -> list[int]:
     """Queue frozen mails and remember their Message-IDs as issued to their party; the rows' numbers, in order.
 
+    ``cause`` is the journal row of the mail they were decided with, 0 for a timer or a command.
     ``hold_seconds`` delays answers of people only (#undo, ``[send].hold_seconds``); ``not_before`` of a mail delays it
     until its recipient's quiet hours end.
     """
@@ -79,11 +84,13 @@ def enqueue(tx: Connection, mails: Sequence[OutboundMail], now: datetime, hold_s
                 "due_at": max(now if mail.automatic else later, mail.not_before or now),
                 "lease_owner": "",
                 "reply": "",
+                "cause": cause,
             }
             for mail in mails
         ],
     ).scalars()
     numbers = list(rows)
+    mark_ids(tx, QUEUED, numbers)
     tx.execute(
         insert_once(tx, message_ids),
         [
@@ -108,7 +115,7 @@ def claim_due(tx: Connection, limit: int, worker: str, now: datetime, lease: tim
     taken up again for a person's answer; automatic ones become UNKNOWN and are never sent again.
     """
     lost = (deliveries.c.state == DeliveryState.TRANSMITTING) & (deliveries.c.due_at <= now)
-    tx.execute(
+    ended = tx.execute(
         sa.update(deliveries)
         .where(lost, deliveries.c.automatic.is_(True))
         .values(
@@ -118,7 +125,9 @@ def claim_due(tx: Connection, limit: int, worker: str, now: datetime, lease: tim
             lease_owner="",
             reply="the worker was lost during the attempt",
         )
+        .returning(deliveries.c.id)
     )
+    mark_ids(tx, ENDED, list(ended.scalars()))
     due = (
         sa.select(deliveries.c.id)
         .where(deliveries.c.due_at <= now)
@@ -181,7 +190,11 @@ def record_attempt(
             reply=reply,
         )
     )
-    return state if result.rowcount == 1 else None
+    if result.rowcount != 1:
+        return None
+    if ended:
+        mark_ids(tx, ENDED, [delivery.id])
+    return state
 
 
 def hold_back(tx: Connection, delivery: Delivery, reply: str) -> bool:
@@ -268,11 +281,15 @@ def find_unsent(tx: Connection, ticket: int) -> frozenset[int]:
 def withdraw(tx: Connection, ticket: int, event: int, now: datetime) -> int:
     """Never send the waiting mails of this event (``#undo``); how many there were."""
     waiting = (deliveries.c.state == DeliveryState.QUEUED) & (deliveries.c.attempt == 0)
-    return tx.execute(
+    ended = tx.execute(
         sa.update(deliveries)
         .where(deliveries.c.ticket == ticket, deliveries.c.event == event, waiting)
         .values(state=DeliveryState.FAILED, due_at=None, ended_at=now, reply="taken back by its author")
-    ).rowcount
+        .returning(deliveries.c.id)
+    )
+    numbers = list(ended.scalars())
+    mark_ids(tx, ENDED, numbers)
+    return len(numbers)
 
 
 # ------------------------------------------------------------------ by an operator
@@ -316,7 +333,10 @@ def _move_all(tx: Connection, delivery_id: int | None, states: Sequence[Delivery
     statement = sa.update(deliveries).where(deliveries.c.state.in_(states)).values(**values)
     if delivery_id is not None:
         statement = statement.where(deliveries.c.id == delivery_id)
-    return tx.execute(statement).rowcount
+    moved = list(tx.execute(statement.returning(deliveries.c.id)).scalars())
+    if "ended_at" in values:
+        mark_ids(tx, ENDED, moved)
+    return len(moved)
 
 
 def _to_delivery(row: Any) -> Delivery:

@@ -24,8 +24,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.address import fold_address
 from gateway.errors import TemporaryError
 from gateway.model import Envelope, Findings, ImapPosition, InboundMail, Instruction, Plan, Proof
+from gateway.seal import DECIDED, RECEIVED
 from gateway.store import people
 from gateway.store.columns import EPOCH
+from gateway.store.marks import mark_ids
 from gateway.store.schema import imap_positions, insert_once, journal, raw
 
 
@@ -105,6 +107,8 @@ def append(tx: Connection, envelope: Envelope, mail: Prepared | bytes) -> Append
     duplicate = row_id is None
     if row_id is None:
         row_id = tx.execute(_SAME_ARRIVAL, {"sha256": mail.sha256, "recipient_key": key}).scalar_one()
+    else:
+        mark_ids(tx, RECEIVED, [row_id])
     if envelope.position is not None:
         position = envelope.position
         tx.execute(
@@ -248,6 +252,7 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
     )
     if result.rowcount != 1:
         raise ClaimLostError(f"journal row {mail.id} is not ours any more")
+    mark_ids(tx, DECIDED, [mail.id])
     if author and authentication.proof is not Proof.NONE and plan.outcome in ("file", "new", "agent"):
         people.mark_known(tx, author, authentication.author.name if authentication.author else "")
 
@@ -270,6 +275,7 @@ def retry(tx: Connection, row_id: int, cause: str, next_try: datetime) -> None:
 def hold(tx: Connection, row_id: int, reason: str) -> None:
     """Give up on processing: a person looks at it."""
     _set_open(tx, row_id, state=JournalState.HELD, outcome="hold", reason=reason, due_at=None, lease_owner="")
+    mark_ids(tx, DECIDED, [row_id])
 
 
 def release(tx: Connection, row_id: int, now: datetime, instruction: Instruction | None = None) -> bool:
@@ -279,7 +285,7 @@ def release(tx: Connection, row_id: int, now: datetime, instruction: Instruction
         .where(journal.c.id == row_id, journal.c.state == JournalState.HELD)
         .values(state=JournalState.RECEIVED, due_at=now, attempts=0, lease_owner="", instruction=instruction)
     )
-    return result.rowcount == 1
+    return _decided(tx, row_id, result.rowcount)
 
 
 def discard(tx: Connection, row_id: int, reason: str) -> bool:
@@ -289,7 +295,13 @@ def discard(tx: Connection, row_id: int, reason: str) -> bool:
         .where(journal.c.id == row_id, journal.c.state == JournalState.HELD)
         .values(state=JournalState.APPLIED, outcome="discard", reason=reason, due_at=None)
     )
-    return result.rowcount == 1
+    return _decided(tx, row_id, result.rowcount)
+
+
+def _decided(tx: Connection, row_id: int, rows: int) -> bool:
+    if rows == 1:
+        mark_ids(tx, DECIDED, [row_id])
+    return rows == 1
 
 
 def expire_leases(tx: Connection, now: datetime) -> int:
@@ -407,7 +419,13 @@ def _load_many(tx: Connection, hashes: Collection[str]) -> dict[str, bytes]:
         return {}
     found = tx.execute(_LOAD, {"hashes": list(hashes)})
     decompressor = zstandard.ZstdDecompressor()
-    return {row.sha256: decompressor.decompress(row.content, max_output_size=row.size) for row in found}
+    # Without content: an erasure removed it, and the digest stays, so that the mail is known when it comes again.
+    return {row.sha256: unpack(decompressor, row) for row in found if row.content}
+
+
+def unpack(decompressor: zstandard.ZstdDecompressor, row: Any) -> bytes:
+    """The bytes of a row of ``raw``, as received."""
+    return decompressor.decompress(row.content, max_output_size=row.size)
 
 
 def comparable_date(date: datetime | None) -> datetime | None:

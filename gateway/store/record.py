@@ -14,9 +14,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.address import fold_address
 from gateway.model import Mailbox, Plan, State, TicketChange, TicketFacts
+from gateway.seal import EVENT
 from gateway.settings import Settings
 from gateway.store import journal as journal_rows
 from gateway.store.loading import load_ticket
+from gateway.store.marks import mark
 from gateway.store.people import ensure_person, set_agent_choice, set_blocked
 from gateway.store.schema import (
     acknowledgements,
@@ -242,6 +244,7 @@ def _insert_history(tx: Connection, number: int, mail_id: int, plan: Plan, now: 
             for event in plan.events
         ]
         tx.execute(_NEW_EVENT, rows)
+        mark(tx, EVENT, ((number, event.number) for event in plan.events))
     if plan.message_ids:
         tx.execute(
             insert_once(tx, message_ids),

@@ -329,6 +329,7 @@ deliveries = Table(
     _moment("ended_at", nullable=True),
     _words("lease_owner"),
     _words("reply"),  # the last thing the other side said
+    _number("cause"),  # journal row of the mail it was decided with; 0: a timer or a command
     # The same mail of the same event to the same party exists once (invariant I2).
     Index(
         "uq_deliveries_effect",
@@ -359,6 +360,53 @@ timers = Table(
     UniqueConstraint("kind", "ticket", "party"),
     Index(None, "claim_at"),
     Index(None, "ticket"),
+)
+
+# ------------------------------------------------------------------ the record: what was sealed (decision 0010)
+
+unsealed = Table(
+    "unsealed",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    _number("a"),
+    _number("b"),
+    Column("mark", LargeBinary, nullable=False),  # made with the installation's key when the fact was written
+    _flag("refused"),  # the mark is wrong: somebody without the key wrote it
+    Index(None, "refused", "id"),
+)
+
+leaves = Table(
+    "leaves",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    _number("a", primary_key=True, autoincrement=False),
+    _number("b", primary_key=True, autoincrement=False),
+    _number("seal", primary_key=True, autoincrement=False),
+    Column("salt", LargeBinary),  # NULL: the content was erased, and nobody can find out by trying what it was
+    Column("digest", LargeBinary, nullable=False),
+)
+
+seals = Table(
+    "seals",
+    metadata,
+    _number("number", primary_key=True, autoincrement=False),
+    Column("previous", LargeBinary, nullable=False),
+    _moment("at"),
+    _number("leaves"),
+    Column("root", LargeBinary, nullable=False),
+    Column("key", LargeBinary, nullable=False),  # public
+    Column("signature", LargeBinary, nullable=False),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    _id(),
+    _moment("at"),
+    _words("why"),  # never whom
+    _json("facts"),  # [kind, a, b] of everything whose content went
+    _json("counts"),
 )
 
 

@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("lease_owner", sa.Text(), nullable=False),
         sa.Column("reply", sa.Text(), nullable=False),
+        sa.Column("cause", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
     op.create_index(op.f("ix_deliveries_due_at_id"), "deliveries", ["due_at", "id"], unique=False)
@@ -281,6 +282,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["ticket"], ["tickets.number"], name=op.f("fk_participants_ticket")),
         sa.PrimaryKeyConstraint("ticket", "party", name=op.f("pk_participants")),
     )
+    _create_the_record()
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE TABLE search (ticket bigint NOT NULL, event bigint NOT NULL, vector tsvector NOT NULL,"
@@ -291,3 +293,48 @@ def upgrade() -> None:
         op.execute(
             "CREATE VIRTUAL TABLE search USING fts5(words, author, recipient, subject, content='', tokenize='ascii')"
         )
+
+
+def _create_the_record() -> None:
+    """What was sealed, and what waits for it."""
+    op.create_table(
+        "unsealed",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("a", sa.BigInteger(), nullable=False),
+        sa.Column("b", sa.BigInteger(), nullable=False),
+        sa.Column("mark", sa.LargeBinary(), nullable=False),
+        sa.Column("refused", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_unsealed")),
+    )
+    op.create_index(op.f("ix_unsealed_refused_id"), "unsealed", ["refused", "id"], unique=False)
+    op.create_table(
+        "leaves",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("a", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("b", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("seal", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=True),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "a", "b", "seal", name=op.f("pk_leaves")),
+    )
+    op.create_table(
+        "seals",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("previous", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("leaves", sa.BigInteger(), nullable=False),
+        sa.Column("root", sa.LargeBinary(), nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_seals")),
+    )
+    op.create_table(
+        "erasures",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("counts", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasures")),
+    )

@@ -1,0 +1,130 @@
+"""What of a row is sealed: its columns as stored, read alike for sealing and for verifying.
+
+Left out is what work in progress moves (attempts, leases, times of the next try), and what follows from the rest
+(states and owners of tickets, the search index, message ids).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Connection, Text, bindparam
+
+from gateway import seal
+from gateway.seal import FactKey
+from gateway.store.columns import Json, Moment
+from gateway.store.schema import deliveries, erasures, events, journal
+
+_AT_ONCE = 400
+_OPEN = {
+    seal.DECIDED: frozenset({"received", "waiting"}),
+    seal.ENDED: frozenset({"queued", "transmitting", "deferred", "held"}),
+}
+"""States in which nothing is decided or ended: they all seal alike, so that work in progress seals nothing."""
+
+_COLUMNS: dict[str, tuple[sa.Column[Any], ...]] = {
+    seal.RECEIVED: (
+        journal.c.id,
+        *(journal.c[name] for name in ("sha256", "recipient_key", "recipient", "reverse_path", "inbox", "source")),
+        *(journal.c[name] for name in ("received_at", "client_address", "helo", "trusted", "queue_id", "submitter")),
+        journal.c.position,
+    ),
+    seal.DECIDED: (
+        journal.c.id,
+        *(journal.c[name] for name in ("state", "outcome", "reason", "ticket", "event", "opened", "author", "proof")),
+        *(journal.c[name] for name in ("message_id", "date", "body_sha256", "story")),
+    ),
+    seal.EVENT: (
+        events.c.ticket,
+        events.c.number,
+        *(events.c[name] for name in ("kind", "at", "party", "public", "text", "message_id", "reason", "answers")),
+        *(events.c[name] for name in ("attachments", "journal", "data")),
+    ),
+    seal.QUEUED: (
+        deliveries.c.id,
+        *(deliveries.c[name] for name in ("ticket", "event", "party", "kind", "message_id", "reverse_path")),
+        *(deliveries.c[name] for name in ("recipient", "content", "automatic", "public", "author", "queued_at")),
+        deliveries.c.cause,
+    ),
+    seal.ENDED: (deliveries.c.id, *(deliveries.c[name] for name in ("state", "attempt", "ended_at", "reply"))),
+    seal.ERASURE: (erasures.c.id, *(erasures.c[name] for name in ("at", "why", "facts", "counts"))),
+}
+
+
+def _as_stored(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """Times as numbers and JSON as its text: nothing is converted that might be converted otherwise tomorrow."""
+    if isinstance(column.type, Moment):
+        return sa.type_coerce(column, BigInteger)
+    return sa.type_coerce(column, Text) if isinstance(column.type, Json) else column
+
+
+_SELECT = {kind: sa.select(*map(_as_stored, columns)) for kind, columns in _COLUMNS.items()}
+_BY_ID = {
+    kind: _SELECT[kind].where(_COLUMNS[kind][0].in_(bindparam("keys", expanding=True)))
+    for kind in seal.KINDS
+    if kind != seal.EVENT
+}
+_ALL = {
+    kind: _SELECT[kind].order_by(*_COLUMNS[kind][: 2 if kind == seal.EVENT else 1]).execution_options(yield_per=500)
+    for kind in seal.KINDS
+}
+_EVENTS = _SELECT[seal.EVENT].where(
+    events.c.ticket == bindparam("of_ticket"), events.c.number.in_(bindparam("keys", expanding=True))
+)
+
+
+def read_facts(tx: Connection, kind: str, keys: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], list[Any]]:
+    """The sealed values of these rows; a row that is not there is left out."""
+    found: dict[tuple[int, int], list[Any]] = {}
+    if kind == seal.EVENT:
+        by_ticket: dict[int, list[int]] = defaultdict(list)
+        for ticket, number in keys:
+            by_ticket[ticket].append(number)
+        for ticket, numbers in by_ticket.items():
+            found.update(_values(kind, tx.execute(_EVENTS, {"of_ticket": ticket, "keys": numbers})))
+        return found
+    ids = [number for number, _ in keys]
+    for start in range(0, len(ids), _AT_ONCE):
+        found.update(_values(kind, tx.execute(_BY_ID[kind], {"keys": ids[start : start + _AT_ONCE]})))
+    return found
+
+
+def read_all(tx: Connection, kind: str) -> Iterator[tuple[tuple[int, int], list[Any]]]:
+    """Every row of a kind with its sealed values, in the order of their keys; not all in memory at once."""
+    return _values(kind, tx.execute(_ALL[kind]))
+
+
+def is_open(kind: str, values: list[Any]) -> bool:
+    """Whether nothing was decided or nothing ended yet: such a row needs no leaf."""
+    return values == ["open"]
+
+
+def _values(kind: str, rows: Iterable[Any]) -> Iterator[tuple[tuple[int, int], list[Any]]]:
+    numbers = 2 if kind == seal.EVENT else 1
+    unfinished = _OPEN.get(kind)
+    for row in rows:
+        key = (int(row[0]), int(row[1]) if numbers == 2 else 0)
+        values = list(row[numbers:])
+        if unfinished is not None and values[0] in unfinished:
+            values = ["open"]
+        elif kind == seal.QUEUED:
+            values = [hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value for value in values]
+        yield key, values
+
+
+def name_of(fact: FactKey) -> str:
+    """A row as people would name it."""
+    kind, a, b = fact
+    words = {
+        seal.RECEIVED: f"mail received {a}",
+        seal.DECIDED: f"the decision about mail {a}",
+        seal.EVENT: f"event {b} of ticket {a}",
+        seal.QUEUED: f"outgoing mail {a}",
+        seal.ENDED: f"the end of outgoing mail {a}",
+        seal.ERASURE: f"erasure {a}",
+    }
+    return words.get(kind, f"{kind} {a}")

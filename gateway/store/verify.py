@@ -1,0 +1,262 @@
+"""Proving the record: every seal, every leaf, every row, in one pass; what is wrong, each in a sentence.
+
+Leaves and rows are read in the same order and compared like two sorted lists; each seal's root grows on the way. What
+this cannot see is said by its caller: a chain cut off at its end proves itself, unless somebody outside knows its head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+import zstandard
+from sqlalchemy import Connection
+
+from gateway import seal as sealing
+from gateway.seal import NOTHING, RAW, FactKey, Root, Seal, is_marked, leaf_of
+from gateway.store.facts import is_open, name_of, read_all
+from gateway.store.journal import unpack
+from gateway.store.schema import erasures, journal, leaves, raw, seals, unsealed
+from gateway.store.seals import to_seal
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it was sealed."""
+
+    what: str  # one word: changed, missing, inserted, refused, chain, signature, raw, truncated, erased
+    fact: str  # the row: "event 5 of ticket 4827"
+    sentence: str
+
+
+@dataclass(slots=True)
+class Proof:
+    """What was looked at and what was found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    seals: int = 0
+    facts: int = 0
+    mails: int = 0  # whose raw bytes were hashed
+    erased: int = 0  # leaves whose salt is gone, by a sealed erasure
+    waiting: int = 0  # facts the next seal will take
+    last: Seal | None = None
+
+    def found(self, what: str, fact: str, sentence: str) -> None:
+        self.findings.append(Finding(what, fact, sentence))
+
+
+def verify(
+    tx: Connection, *, public: bytes, mark_key: bytes = b"", first: int = 1, head: tuple[int, str] | None = None
+) -> Proof:
+    """Compare the whole store with its seals.
+
+    ``public``: the key that must have signed, from outside the database. ``mark_key``: of who has the private key, to
+    judge the facts that wait. ``first``: rows whose last seal is older are not compared. ``head``: number and digest
+    (its beginning) of a seal that is known from elsewhere, which must be there.
+    """
+    proof = Proof()
+    chain = _check_chain(tx, public, proof)
+    waiting = _check_waiting(tx, mark_key, proof)
+    if head is not None:
+        _check_head(chain, head, proof)
+    roots: dict[int, Root] = defaultdict(Root)
+    erased = _read_erasures(tx)
+    collation = ' COLLATE "C"' if tx.dialect.name == "postgresql" else ""
+    order = sa.text(f"kind{collation}, a, b, seal")
+    rows = tx.execute(sa.select(leaves).order_by(order).execution_options(yield_per=500))
+    by_kind = groupby(rows, key=lambda row: row.kind)
+    kind, group = next(by_kind, (None, None))
+    for wanted in sealing.KINDS:
+        while kind is not None and kind < wanted:  # a kind we do not know
+            _count(group or (), roots)
+            kind, group = next(by_kind, (None, None))
+        mine: Iterable[Any] = group or () if kind == wanted else ()
+        _compare(tx, wanted, mine, _Known(roots, erased, waiting[wanted], first), proof)
+        if kind == wanted:
+            kind, group = next(by_kind, (None, None))
+    _check_roots(chain, roots, proof)
+    _check_raw(tx, erased, proof)
+    return proof
+
+
+# ------------------------------------------------------------------ the chain
+
+
+def _check_chain(tx: Connection, public: bytes, proof: Proof) -> list[Seal]:
+    chain = [to_seal(row) for row in tx.execute(sa.select(seals).order_by(seals.c.number))]
+    previous, expected = NOTHING, 1
+    for seal in chain:
+        name = f"seal {seal.number}"
+        if seal.number != expected:
+            gone = f"seal {expected}" if seal.number == expected + 1 else f"seals {expected} to {seal.number - 1}"
+            proof.found("chain", gone, f"{gone}: missing from the chain")
+        elif seal.previous != previous:
+            proof.found("chain", name, f"{name} does not follow seal {seal.number - 1}: one of the two was replaced")
+        if not seal.is_signed_by(public):
+            whose = "another key" if seal.key != public else "nobody with the key: it was changed after it was signed"
+            proof.found("signature", name, f"{name} is signed by {whose}")
+        previous, expected = seal.digest, seal.number + 1
+    proof.seals, proof.last = len(chain), chain[-1] if chain else None
+    return chain
+
+
+def _check_head(chain: list[Seal], head: tuple[int, str], proof: Proof) -> None:
+    number, digest = head
+    there = next((seal for seal in chain if seal.number == number), None)
+    if there is None:
+        last = chain[-1].number if chain else 0
+        proof.found(
+            "truncated",
+            f"seal {number}",
+            f"the chain ends at seal {last}, but seal {number} was made: everything sealed since then was removed, "
+            "or this is an older copy of the database",
+        )
+    elif not there.digest.hex().startswith(digest.lower()):
+        proof.found("chain", f"seal {number}", f"seal {number} is not the one that was noted outside the database")
+
+
+def _check_roots(chain: list[Seal], roots: dict[int, Root], proof: Proof) -> None:
+    for seal in chain:
+        root = roots.pop(seal.number, Root())
+        if root.count != seal.leaves or root.digest() != seal.root:
+            proof.found(
+                "chain",
+                f"seal {seal.number}",
+                f"seal {seal.number} was made over {seal.leaves} facts that are not the {root.count} listed for it now",
+            )
+    for number in sorted(roots):
+        proof.found("chain", f"seal {number}", f"facts are listed for seal {number}, which does not exist")
+
+
+# ------------------------------------------------------------------ facts that wait
+
+
+def _check_waiting(tx: Connection, mark_key: bytes, proof: Proof) -> dict[str, set[tuple[int, int]]]:
+    waiting: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for row in tx.execute(sa.select(unsealed).order_by(unsealed.c.id)):
+        fact = (row.kind, row.a, row.b)
+        if row.refused or (mark_key and not is_marked(mark_key, fact, row.mark)):
+            name = name_of(fact)
+            proof.found("refused", name, f"{name} was written by somebody who has not the installation's key")
+        waiting[row.kind].add((row.a, row.b))
+        proof.waiting += 1
+    return waiting
+
+
+# ------------------------------------------------------------------ rows against leaves
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    roots: dict[int, Root]
+    erased: set[FactKey]
+    waiting: set[tuple[int, int]]
+    first: int
+
+
+def _count(rows: Iterable[Any], roots: dict[int, Root]) -> None:
+    for row in rows:
+        roots[row.seal].add((row.kind, row.a, row.b), row.digest)
+
+
+def _compare(tx: Connection, kind: str, rows: Iterable[Any], known: _Known, proof: Proof) -> None:
+    """Two lists in the same order: the leaves of a kind, and its rows as they are now."""
+    sealed = _by_fact(kind, rows, known, proof)
+    there = read_all(tx, kind)
+    leaf, row = next(sealed, None), next(there, None)
+    while leaf is not None or row is not None:
+        if row is None or (leaf is not None and leaf[0] < row[0]):
+            assert leaf is not None
+            gone_by_us = leaf[1].salt is None and (kind, *leaf[0]) in known.erased
+            if leaf[0] not in known.waiting and not gone_by_us:
+                name = name_of((kind, *leaf[0]))
+                proof.found("missing", name, f"{name} is gone; it was sealed in seal {leaf[1].seal}")
+            leaf = next(sealed, None)
+        elif leaf is None or row[0] < leaf[0]:
+            _judge_unsealed(kind, row, known, proof)
+            row = next(there, None)
+        else:
+            _judge(kind, row, leaf[1], known, proof)
+            leaf, row = next(sealed, None), next(there, None)
+
+
+def _by_fact(kind: str, rows: Iterable[Any], known: _Known, proof: Proof) -> Iterator[tuple[tuple[int, int], Any]]:
+    """The last leaf of each row. Every leaf grows its seal's root; earlier ones must have been replaced rightly."""
+    for key, versions in groupby(rows, key=lambda row: (row.a, row.b)):
+        fact = (kind, *key)
+        last = None
+        for row in versions:
+            known.roots[row.seal].add(fact, row.digest)
+            if row.salt is None:
+                proof.erased += 1
+                if fact not in known.erased:
+                    name = name_of(fact)
+                    proof.found("erased", name, f"the salt of {name} was removed, and no erasure says so")
+            if last is not None and kind not in sealing.CHANGING and last.salt is not None:
+                name = name_of(fact)
+                proof.found(
+                    "changed",
+                    name,
+                    f"{name} was sealed in seal {last.seal} and again in {row.seal}, but may not change",
+                )
+            last = row
+        yield key, last
+
+
+def _judge(kind: str, row: tuple[tuple[int, int], list[Any]], leaf: Any, known: _Known, proof: Proof) -> None:
+    key, values = row
+    if leaf.seal < known.first:
+        return
+    proof.facts += 1
+    if key in known.waiting:
+        return  # changed by us since: the next seal has it
+    name = name_of((kind, *key))
+    if leaf.salt is None:
+        if (kind, *key) in known.erased:
+            proof.found("changed", name, f"{name} was erased, and what stands there now was never sealed")
+    elif leaf_of(kind, leaf.salt, values) != leaf.digest:
+        proof.found("changed", name, f"{name} is not what was sealed in seal {leaf.seal}: it was changed since")
+
+
+def _judge_unsealed(kind: str, row: tuple[tuple[int, int], list[Any]], known: _Known, proof: Proof) -> None:
+    key, values = row
+    if key in known.waiting or (kind in sealing.CHANGING and is_open(kind, values)):
+        return
+    if not proof.seals:
+        return
+    name = name_of((kind, *key))
+    proof.found(
+        "inserted", name, f"{name} is in no seal and does not wait for one: it was inserted, or changed, by hand"
+    )
+
+
+# ------------------------------------------------------------------ erasures and raw bytes
+
+
+def _read_erasures(tx: Connection) -> set[FactKey]:
+    """What erasures name. Each is a fact itself, so an erasure nobody sealed is found as inserted."""
+    rows = tx.execute(sa.select(erasures.c.facts)).scalars()
+    return {(str(kind), int(a), int(b)) for facts in rows for kind, a, b in facts}
+
+
+def _check_raw(tx: Connection, erased: set[FactKey], proof: Proof) -> None:
+    decompressor = zstandard.ZstdDecompressor()
+    statement = sa.select(journal.c.id, raw).outerjoin(raw, raw.c.sha256 == journal.c.sha256).order_by(journal.c.id)
+    for row in tx.execute(statement.execution_options(yield_per=50)):
+        name = f"mail received {row.id}"
+        if not row.content:
+            if (RAW, row.id, 0) not in erased:
+                proof.found("raw", name, f"the bytes of {name} are gone, and no erasure says so")
+            continue
+        proof.mails += 1
+        try:
+            good = hashlib.sha256(unpack(decompressor, row)).hexdigest() == row.sha256
+        except zstandard.ZstdError:
+            good = False
+        if not good:
+            proof.found("raw", name, f"the bytes of {name} are not those that were received")
