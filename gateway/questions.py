@@ -32,6 +32,7 @@ class TicketLine:
     snoozed_until: datetime | None = None
     waits_since: datetime | None = None  # oldest mail of a customer that nobody answered; None: nothing waits
     snippet: str = ""  # what was found, in its surroundings
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +143,22 @@ class LogLine:
     party: int = 0
     public: bool = False
     answers: int = 0  # the event it answers, takes back or is about
+    state: str = ""  # what the ticket became with it; "": it stayed as it was
+    source: int = 0  # the ticket a merge or split copied it from; of an undone merge, the ticket that left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventLog:
     """``lines``: all events, of all time, of every ticket that something happened to in the period, oldest first.
 
-    ``tickets``: when each of those was opened. ``unsolved``: what is open at the time of asking.
+    ``tickets``: when each of those was opened; ``inboxes`` and ``tags``: where each is and what it is tagged with now.
+    ``unsolved``: what is open at the time of asking.
     """
 
     lines: tuple[LogLine, ...] = ()
     tickets: Mapping[int, datetime] = field(default_factory=dict)
+    inboxes: Mapping[int, str] = field(default_factory=dict)
+    tags: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     unsolved: tuple[TicketLine, ...] = ()
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from gateway.cli.exits import OK, USAGE
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, to_json, when
-from gateway.desk.figures import Figures, compute
+from gateway.desk.figures import Figures, TagFigures, compute, worked_in
 from gateway.desk.lines import say_span, say_who
 from gateway.desk.periods import read_period, split_words
 from gateway.desk.searching import SearchError, read_search
@@ -96,13 +96,13 @@ def _report(arguments: Sequence[str]) -> int:
         question = Log(tuple(options.inbox or settings.inbox), period.since, period.until)
         log = answers.answer(tx, [question])[question]
     party = next((p.party for p in people.values() if who and p.agent.lower() == who.lower()), 0)
-    figures = compute(log if isinstance(log, EventLog) else EventLog(), period, party)
+    figures = compute(log if isinstance(log, EventLog) else EventLog(), period, worked_in(settings), party)
     if options.json:
         print(to_json(_to_json(figures, people)))
     elif options.csv:
         print("day,new,closed")
         for day, new, closed in figures.days:
-            print(f"{day},{new},{closed}")
+            print(f"{day.isoformat()},{new},{closed}")
     else:
         _print(figures, people, settings)
     return OK
@@ -110,19 +110,47 @@ def _report(arguments: Sequence[str]) -> int:
 
 def _print(figures: Figures, people: dict[int, Person], settings: Settings) -> None:
     print(f"{figures.period.title}  ({settings.ticketgate.timezone})\n")
-    rows = [{"day": day, "new": new, "closed": closed} for day, new, closed in figures.days]
+    label = figures.period.label
+    rows: list[dict[str, object]] = [{"day": label(d), "new": new, "closed": closed} for d, new, closed in figures.days]
     rows.append({"day": "total", "new": figures.new, "closed": figures.closed})
     print_table(rows, ["day", "new", "closed"], stretch="day", as_json=False)
-    first, slow = say_span(figures.first_answer), say_span(figures.first_answer_slow)
-    print(f"\nfirst answer  median {first}, slowest 10 % {slow}")
+    first, slow = _hours(figures.first_answer), _hours(figures.first_answer_slow)
+    print(f"\nfirst answer  median {first}, slowest 10 % {slow}  (business hours)")
     print(f"until closed  median {say_span(figures.until_closed)}")
     print(f"reopened      {figures.reopened} of {figures.closed}")
-    print(f"open now      {figures.unsolved}" + (f", oldest #{figures.oldest.number}" if figures.oldest else "") + "\n")
-    rows = [
-        {"agent": _name(party, people), "answered": answered, "closed": closed, "open": open_now}
-        for party, answered, closed, open_now in figures.agents
+    print(f"open now      {figures.unsolved}" + (f", oldest #{figures.oldest.number}" if figures.oldest else ""))
+    print(f"waiting       {figures.waiting} for an answer of ours\n")
+    columns = ["agent", "answered", "closed", "open", "taken", "passed"]
+    print_table(_agent_rows(figures, people), columns, stretch="agent", as_json=False)
+    if figures.tags:
+        print()
+        tags = [{**row, "first_answer": _hours(tag.first_answer)} for row, tag in _tag_rows(figures)]
+        print_table(tags, ["tag", "new", "closed", "open", "first_answer"], stretch="tag", as_json=False)
+
+
+def _hours(span: timedelta | None) -> str:
+    """Business time: in hours, because a business day has no 24."""
+    if span is None or span < timedelta(days=1):
+        return say_span(span)
+    return f"{span // timedelta(hours=1)} h {span % timedelta(hours=1) // timedelta(minutes=1):02}"
+
+
+def _agent_rows(figures: Figures, people: dict[int, Person]) -> list[dict[str, object]]:
+    return [
+        {
+            "agent": _name(agent.party, people),
+            "answered": agent.answered,
+            "closed": agent.closed,
+            "open": agent.unsolved,
+            "taken": agent.taken,
+            "passed": agent.passed,
+        }
+        for agent in figures.agents
     ]
-    print_table(rows, ["agent", "answered", "closed", "open"], stretch="agent", as_json=False)
+
+
+def _tag_rows(figures: Figures) -> list[tuple[dict[str, object], TagFigures]]:
+    return [({"tag": t.tag, "new": t.new, "closed": t.closed, "open": t.unsolved}, t) for t in figures.tags]
 
 
 def _to_json(figures: Figures, people: dict[int, Person]) -> dict[str, object]:
@@ -134,7 +162,7 @@ def _to_json(figures: Figures, people: dict[int, Person]) -> dict[str, object]:
         "period": figures.period.name,
         "since": figures.period.since.isoformat(),
         "until": figures.period.until.isoformat(),
-        "days": [{"day": day, "new": new, "closed": closed} for day, new, closed in figures.days],
+        "days": [{"day": day.isoformat(), "new": new, "closed": closed} for day, new, closed in figures.days],
         "new": figures.new,
         "closed": figures.closed,
         "reopened": figures.reopened,
@@ -142,9 +170,12 @@ def _to_json(figures: Figures, people: dict[int, Person]) -> dict[str, object]:
         "first_answer_90_percent_seconds": seconds("first_answer_slow"),
         "until_closed_median_seconds": seconds("until_closed"),
         "open_now": figures.unsolved,
-        "agents": [
-            {"agent": _name(party, people), "answered": answered, "closed": closed, "open": open_now}
-            for party, answered, closed, open_now in figures.agents
+        "waiting": figures.waiting,
+        "oldest": figures.oldest.number if figures.oldest else None,
+        "agents": _agent_rows(figures, people),
+        "tags": [
+            {**row, "first_answer_median_seconds": t.first_answer.total_seconds() if t.first_answer else None}
+            for row, t in _tag_rows(figures)
         ],
     }
 

@@ -172,7 +172,7 @@ def _copy_history(
         if _came_from(line, draft):
             continue
         source = f"{ticket.number}.{line.number} {line.data.get('from', '')}".strip()
-        kept = {key: value for key, value in line.data.items() if key != "undo"}
+        kept = {key: value for key, value in line.data.items() if key not in ("undo", "state")}
         moved = draft.add_event(
             line.kind,
             party=line.party,

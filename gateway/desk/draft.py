@@ -24,6 +24,8 @@ from gateway.model import (
 NOTICE_EVENTS = {"answer": "relayed", "held": "held-notice", "held-reminder": "held-notice", "note": "note-notice"}
 """Kind of notice -> kind of the event it becomes; every other notice's event has the notice's own kind."""
 
+_STATE_VERBS = ("close", "spam", "notspam", "open", "wait", "snooze", "followup", "undo", "withdraw")
+
 _MOST_STEPS = 8
 """Reminders of one kind an inbox may have that a plan clears."""
 
@@ -329,7 +331,7 @@ class Draft:
             inbox=(case.ticket.inbox if case.ticket else "") or case.mail.envelope.inbox,
             subject=case.ticket.subject if case.ticket else "",
             follows=case.match.follows,
-            events=tuple(self._events),
+            events=self._saying_the_state(),
             change=self._change,
             held=tuple(self._held),
             resolved=tuple(self._resolved),
@@ -349,6 +351,15 @@ class Draft:
             retry_at=retry_at,
             explanation=(*_matched(case), *self._lines),
         )
+
+    def _saying_the_state(self) -> tuple[NewEvent, ...]:
+        """The lines; one of them says what state the ticket is in now, if another than before."""
+        state, ticket = self._change.state, self.case.ticket
+        if state is None or ticket is None or state is ticket.state or not self._events:
+            return tuple(self._events)
+        line = next((e for e in self._events if e.kind in _STATE_VERBS), self._events[0])
+        self.annotate(line.number, {"state": state.value})
+        return tuple(self._events)
 
 
 def _matched(case: Case) -> tuple[str, ...]:

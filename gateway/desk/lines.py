@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from gateway.desk.calendar import add_business
 from gateway.desk.case import Case
-from gateway.desk.moments import find_zone
 from gateway.model import Person, State
 from gateway.questions import TicketLine
 from gateway.settings import Agent, Settings
-
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def served_by(agent: Agent | None, settings: Settings) -> tuple[str, ...]:
@@ -57,33 +52,24 @@ def say_who(person: Person | None) -> str:
     return person.name if person.known and person.name else person.address
 
 
-def say_owner(line: TicketLine, me: int) -> str:
-    """The state as one word: yours, a colleague's handle, free, or the ticket's own state."""
+def tell_owner(line: TicketLine, me: int) -> dict[str, str]:
+    """Whose it is: ``state`` yours, free, taken (``owner`` says by whom), or the ticket's own state."""
     if line.state not in (State.NEW, State.OPEN, State.WAITING):
-        return line.state.value
+        return {"state": line.state.value}
     if line.owner is None:
-        return "free"
-    return "yours" if line.owner.party == me else (line.owner.agent or "taken")
+        return {"state": "free"}
+    return {"state": "yours"} if line.owner.party == me else {"state": "taken", "owner": line.owner.agent}
 
 
-def say_wait(line: TicketLine, now: datetime, zone: str) -> str:
-    """What it waits for, for the last column: ``waits 19 h``, ``new, 2 h``, ``snoozed to today 09:00``."""
+def tell_wait(line: TicketLine, now: datetime) -> dict[str, str]:
+    """What it waits for: ``wait`` new or waits (a customer, for ``span`` seconds), snoozed (to ``until``), waiting (for
+    the customer), or the ticket's own state."""
     if line.state is State.SNOOZED:
-        return f"snoozed to {say_day(line.snoozed_until, now, zone, clock=True)}" if line.snoozed_until else "snoozed"
-    if line.state in (State.CLOSED, State.SPAM):
-        return line.state.value
-    if line.waits_since is None:
-        return "waiting for the customer" if line.state is State.WAITING else line.state.value
-    age = say_age(now - line.waits_since)
-    return f"new, {age}" if line.owner is None else f"waits {age}"
-
-
-def say_age(span: timedelta) -> str:
-    """``40 min``, ``19 h``, ``3 d``: one unit, rounded down."""
-    minutes = max(0, int(span.total_seconds() // 60))
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} d"
+        return {"wait": "snoozed", "until": line.snoozed_until.isoformat() if line.snoozed_until else ""}
+    if line.state in (State.CLOSED, State.SPAM) or line.waits_since is None:
+        return {"wait": line.state.value}
+    span = str(int((now - line.waits_since).total_seconds()))
+    return {"wait": "new" if line.owner is None else "waits", "span": span}
 
 
 def say_span(span: timedelta | None) -> str:
@@ -95,17 +81,3 @@ def say_span(span: timedelta | None) -> str:
     if days:
         return f"{days} d {hours} h" if hours else f"{days} d"
     return (f"{hours} h {rest:02}" if rest else f"{hours} h") if hours else f"{rest} min"
-
-
-def say_day(at: datetime, now: datetime, zone: str, clock: bool = False) -> str:
-    """``today``, ``2 Apr``, ``11 Jan 2025``; with ``clock`` also ``today 09:00``."""
-    here = find_zone(zone) or ZoneInfo("UTC")
-    there, today = at.astimezone(here), now.astimezone(here)
-    if there.date() == today.date():
-        day = "today"
-    elif 0 < (there.date() - today.date()).days < 7:
-        day = _DAYS[there.weekday()]
-    else:
-        year = "" if there.year == today.year else f" {there.year}"
-        day = f"{there.day} {_MONTHS[there.month - 1]}{year}"
-    return f"{day} {there:%H:%M}" if clock else day

@@ -47,13 +47,23 @@ class Period:
     def daily(self) -> bool:
         return (self.last - self.first).days <= _LONGEST_DAILY
 
-    def slots(self) -> tuple[tuple[date, str], ...]:
-        """(first day, label) of each line of the table: days, or months of a long period."""
-        days = [self.first + timedelta(days=n) for n in range((self.last - self.first).days)]
-        if self.daily:
-            week = len(days) <= 7
-            return tuple((day, f"{day:%a}" if week else f"{day.day} {_short(day)}") for day in days)
-        return tuple((day, f"{_short(day)} {day.year}") for day in days if day.day == 1 or day == self.first)
+    @property
+    def step(self) -> str:
+        """What a line of the table is: a weekday, a day or a month."""
+        if not self.daily:
+            return "month"
+        return "weekday" if (self.last - self.first).days <= 7 else "day"
+
+    def slots(self) -> tuple[date, ...]:
+        """The first day of each line of the table."""
+        days = (self.first + timedelta(days=n) for n in range((self.last - self.first).days))
+        return tuple(day for day in days if self.daily or day.day == 1 or day == self.first)
+
+    def label(self, day: date) -> str:
+        """How a line of the table is called."""
+        if self.step == "weekday":
+            return f"{day:%a}"
+        return f"{day.day} {_short(day)}" if self.step == "day" else f"{_short(day)} {day.year}"
 
 
 def week_of(day: date, zone: str) -> Period:

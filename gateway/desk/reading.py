@@ -18,7 +18,7 @@ from gateway.desk.choices import zone_of
 from gateway.desk.deed import Deed, Problem, add_apart, apart, trouble
 from gateway.desk.draft import Draft
 from gateway.desk.exporting import zip_ticket
-from gateway.desk.lines import is_late, may_read, say_day, say_owner, say_wait, say_who, served_by
+from gateway.desk.lines import is_late, may_read, say_who, served_by, tell_owner, tell_wait
 from gateway.desk.searching import SearchError, read_search
 from gateway.model import Attachment, Command, State, TicketFacts
 from gateway.questions import Listing, Original, Originals, Question, Search, Stopped, StoppedMail, TicketLine
@@ -160,7 +160,8 @@ def list_tickets(deed: Deed) -> str:
     found = case.answers.get(question, ())
     if isinstance(question, Stopped):
         stopped = [mail for mail in found if isinstance(mail, StoppedMail)]  # type: ignore[union-attr]
-        _send(deed, title=f"{_count(len(stopped), 'mail')} held or in quarantine", text=_say_stopped(case, stopped))
+        rows = [_stopped_row(mail) for mail in stopped[:_MOST_ROWS]]
+        _send(deed, stopped=json.dumps(rows), list=what, count=str(len(stopped)))
         return ""
     lines = [line for line in found if isinstance(line, TicketLine)]  # type: ignore[union-attr]
     if what == "late":
@@ -169,37 +170,30 @@ def list_tickets(deed: Deed) -> str:
         own = (deed.person.party,)
         lines = [line for line in lines if line.owner is None or line.owner.party in own]
     lines.sort(key=lambda line: (not is_late(line, case.settings, case.now), line.waits_since or case.now))
-    words = {"": "tickets of yours or free", "mine": "tickets of yours", "all": "tickets not closed"}
-    title = f"{len(lines)} {words.get(what, f'{what} tickets')}"
-    title += f", the first {_MOST_ROWS}:" if len(lines) > _MOST_ROWS else ""
-    _send(deed, title=title, rows=[_row(case, line) for line in lines[:_MOST_ROWS]])
+    _send(deed, rows=[_row(case, line) for line in lines[:_MOST_ROWS]], list=what or "yours", count=str(len(lines)))
     return ""
 
 
 def _row(case: Case, line: TicketLine) -> dict[str, object]:
     me = case.agent_person.party if case.agent_person else 0
-    wait = say_wait(line, case.now, zone_of(case.agent, case.settings))
-    late = "late, " if is_late(line, case.settings, case.now) else ""
     return {
         "number": line.number,
-        "state": say_owner(line, me),
-        "subject": line.subject or "(no subject)",
+        "subject": line.subject,
         "who": say_who(line.customer),
-        "age": late + wait,
+        "late": is_late(line, case.settings, case.now),
+        **tell_owner(line, me),
+        **tell_wait(line, case.now),
     }
 
 
-def _say_stopped(case: Case, mails: list[StoppedMail]) -> str:
-    lines = []
-    for mail in mails[:_MOST_ROWS]:
-        where = f"#{mail.ticket}" if mail.ticket else "-"
-        when = say_day(mail.at, case.now, zone_of(case.agent, case.settings), clock=True)
-        lines.append(f"  {mail.row:>6}  {where:<7} {mail.reason:<18} {mail.author or 'nobody':<32} {when}")
-    return "\n".join(lines)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+def _stopped_row(mail: StoppedMail) -> dict[str, object]:
+    return {
+        "row": mail.row,
+        "ticket": mail.ticket,
+        "reason": mail.reason,
+        "author": mail.author,
+        "at": mail.at.isoformat(),
+    }
 
 
 # ------------------------------------------------------------------ search
@@ -236,17 +230,11 @@ def search(deed: Deed) -> str:
     question = _read_query(case, deed.command)
     lines = [line for line in case.answers.get(question, ()) if isinstance(line, TicketLine)]  # type: ignore[union-attr]
     more = len(lines) > question.limit
-    zone = zone_of(case.agent, case.settings)
     rows = [
-        {
-            **_row(case, line),
-            "age": say_day(line.changed_at, case.now, zone),
-            "snippet": line.snippet,
-        }
+        {**_row(case, line), "changed": line.changed_at.isoformat(), "snippet": line.snippet}
         for line in lines[: question.limit]
     ]
-    count = f"more than {question.limit}" if more else str(len(rows))
-    _send(deed, rows=rows, query=deed.argument, count=count)
+    _send(deed, rows=rows, query=deed.argument, count=str(len(rows)), more="1" if more else "")
     return ""
 
 

@@ -13,8 +13,8 @@ from gateway.desk.case import Case
 from gateway.desk.choices import zone_of
 from gateway.desk.deed import Deed, Problem, add_apart, apart, trouble
 from gateway.desk.draft import Draft
-from gateway.desk.figures import Figures, compute
-from gateway.desk.lines import is_late, say_day, say_span, say_wait, say_who, served_by
+from gateway.desk.figures import Figures, compute, worked_in
+from gateway.desk.lines import is_late, say_who, served_by, tell_wait
 from gateway.desk.moments import find_zone
 from gateway.desk.periods import Period, before, read_period, split_words
 from gateway.model import Command, Person, State
@@ -77,60 +77,59 @@ def send_weekly(draft: Draft, case: Case, person: Person) -> None:
 
 
 def send_report(draft: Draft, case: Case, to: Person, period: Period, of: Person | None) -> None:
-    """One report by mail; ``of``: about one agent only."""
-    now, earlier = (compute(_log(case, q), p, of.party if of else 0) for q, p in _both(case, period))
+    """One report by mail; ``of``: about one agent only. Figures only: the words are found where mail is written."""
+    worked, party = worked_in(case.settings), of.party if of else 0
+    now, earlier = (compute(_log(case, q), p, worked, party) for q, p in _both(case, period))
     inbox = case.settings.inbox[case.mail.envelope.inbox]
-    name = (inbox.handle.capitalize() or inbox.name) + (f", {first_name(of.name)}" if of else "")
-    said = f"{now.new} new, {now.closed} closed"
-    said += f", first answer {say_span(now.first_answer)}" if now.first_answer is not None else ""
     draft.notify(
         "report",
         [to],
         data={
-            "subject": f"{name} {period.short}: {said}",
-            "title": period.title + (f", {of.name}" if of else ""),
+            "period": period.name,
+            "first": period.first.isoformat(),
+            "of": of.name if of else "",
             "name": period.name.replace("-", ""),
             "file": f"{inbox.handle or 'desk'}-{period.name}.csv",
-            "days": json.dumps(now.days),
-            "times": json.dumps(_say_times(case, now, earlier)),
-            "agents": json.dumps(_say_agents(case, now)),
-            "remark": "nobody: closed without answer (spam, thanks)." if _nobody_closed(now) else "",
+            "new": str(now.new),
+            "closed": str(now.closed),
+            "reopened": str(now.reopened),
+            "unsolved": str(now.unsolved),
+            "waiting": str(now.waiting),
+            "first_answer": _seconds(now.first_answer),
+            "first_answer_slow": _seconds(now.first_answer_slow),
+            "until_closed": _seconds(now.until_closed),
+            "before": earlier.period.name,
+            "before_first": earlier.period.first.isoformat(),
+            "before_first_answer": _seconds(earlier.first_answer),
+            "oldest": _oldest(case, now),
+            "step": period.step,
+            "days": json.dumps([(day.isoformat(), new, closed) for day, new, closed in now.days]),
+            "agents": json.dumps(_agents(case, now)),
+            "tags": json.dumps([(t.tag, t.new, t.closed, t.unsolved, _seconds(t.first_answer)) for t in now.tags]),
         },
     )
-    draft.explain(f"report of {period.short} to {to.agent}: {said}")
+    draft.explain(f"report of {period.short} to {to.agent}: {now.new} new, {now.closed} closed")
 
 
-def _say_times(case: Case, now: Figures, earlier: Figures) -> list[tuple[str, str]]:
-    before_that = f" ({earlier.period.short}: {say_span(earlier.first_answer)})" if earlier.first_answer else ""
-    first = f"median {say_span(now.first_answer)}{before_that}, slowest 10 %: {say_span(now.first_answer_slow)}"
-    still = f"{now.unsolved}"
-    if now.oldest is not None:
-        owner = first_name(now.oldest.owner.name) if now.oldest.owner else "nobody"
-        days = (case.now - now.oldest.created_at).days
-        still += f", oldest #{now.oldest.number} ({days} day{'' if days == 1 else 's'}, {owner})"
-    return [
-        ("First answer", first if now.first_answer is not None else "none"),
-        ("Until closed", f"median {say_span(now.until_closed)}" if now.until_closed is not None else "none"),
-        ("Reopened", f"{now.reopened} of {now.closed}"),
-        ("Still open", still),
-    ]
+def _seconds(span: timedelta | None) -> str:
+    return f"{span.total_seconds():.0f}" if span is not None else ""
 
 
-def _say_agents(case: Case, figures: Figures) -> list[tuple[str, str, str, str]]:
+def _oldest(case: Case, figures: Figures) -> str:
+    line = figures.oldest
+    if line is None:
+        return ""
+    days = (case.now - line.created_at).days
+    return json.dumps([line.number, days, first_name(line.owner.name) or line.owner.agent if line.owner else ""])
+
+
+def _agents(case: Case, figures: Figures) -> list[tuple[object, ...]]:
+    """(name, answered, closed, open now, taken, passed); the name is "" for nobody, "?" for who left."""
     names = {person.party: first_name(person.name) or person.agent for person in case.facts.agents.values()}
     return [
-        (
-            names.get(party, "former") if party else "nobody",
-            str(answered) if party else "-",
-            str(closed),
-            str(open_now),
-        )
-        for party, answered, closed, open_now in figures.agents
+        (names.get(a.party, "?") if a.party else "", a.answered, a.closed, a.unsolved, a.taken, a.passed)
+        for a in figures.agents
     ]
-
-
-def _nobody_closed(figures: Figures) -> bool:
-    return any(party == 0 and closed for party, _, closed, _ in figures.agents)
 
 
 def _read(case: Case, command: Command) -> tuple[Period | None, Person | None]:
@@ -184,7 +183,7 @@ def send_digest(draft: Draft, case: Case, to: Person, *, always: bool = True) ->
         draft.explain(f"no digest for {to.agent}: nothing waits")
         return
     assert isinstance(log, Log)
-    figures = compute(_log(case, log), _since_yesterday(case))
+    figures = compute(_log(case, log), _since_yesterday(case), worked_in(case.settings))
     held = [mail for mail in _answers(case, stopped) if isinstance(mail, StoppedMail)]
     late = sections["late"]
     yours = [line for line in (*late, *sections["yours"]) if line.owner]
@@ -199,8 +198,8 @@ def send_digest(draft: Draft, case: Case, to: Person, *, always: bool = True) ->
             "late": str(len(late)),
             "new": str(figures.new),
             "closed": str(figures.closed),
-            "first_answer": str(figures.first_answer.total_seconds()) if figures.first_answer is not None else "",
-            "away": _say_away(case),
+            "first_answer": _seconds(figures.first_answer),
+            "away": json.dumps(_away(case)),
             "spam": _number(sum(mail.quarantine for mail in held)),
             "held": _number(sum(not mail.quarantine for mail in held)),
         },
@@ -226,28 +225,26 @@ def _asks_for_work(case: Case, line: TicketLine) -> bool:
 
 
 def _rows(case: Case, lines: Sequence[TicketLine]) -> list[Mapping[str, object]]:
-    zone = zone_of(case.agent, case.settings)
     return [
         {
             "number": line.number,
-            "subject": line.subject or "(no subject)",
+            "subject": line.subject,
             "who": say_who(line.customer),
-            "state": say_wait(line, case.now, zone),
+            **tell_wait(line, case.now),
         }
         for line in lines[:_MOST_ROWS]
     ]
 
 
-def _say_away(case: Case) -> str:
-    zone = zone_of(case.agent, case.settings)
+def _away(case: Case) -> list[tuple[str, str]]:
+    """(name, until when or "") of the colleagues who are away."""
     said = []
     for handle, absence in sorted(case.facts.away.items()):
         agent = case.settings.agents.get(handle)
         if agent is None or not set(served_by(agent, case.settings)) & set(served_by(case.agent, case.settings)):
             continue
-        until = f" until {say_day(absence.until, case.now, zone)}" if absence.until else ""
-        said.append(f"{first_name(agent.name) or handle} is away{until}")
-    return ". ".join(said)
+        said.append((first_name(agent.name) or handle, absence.until.isoformat() if absence.until else ""))
+    return said
 
 
 def _since_yesterday(case: Case) -> Period:

@@ -13,7 +13,7 @@ import sysconfig
 import textwrap
 import tomllib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,10 @@ class Words:
         """Whether words.toml has this phrase."""
         return isinstance(self._words.get(key), str)
 
+    def knows_list(self, key: str) -> bool:
+        """Whether words.toml has this list of words."""
+        return isinstance(self._words.get(key), list)
+
     def several(self, key: str) -> list[str]:
         """A list of words of words.toml, such as the heads of a table."""
         return self._list(key)
@@ -167,13 +171,12 @@ class Words:
         there, here = self.local(at), self.local(now)
         if there.date() == here.date():
             return self.clock(at)
-        year = "" if there.year == here.year else f" {there.year}"
-        return f"{self.weekday(at)} {there.day} {self.month(at)}{year}, {self.clock(at)}"
+        day = self.day_of(there.date(), year=there.year != here.year)
+        return f"{self.weekday(at)} {day}, {self.clock(at)}"
 
     def full(self, at: datetime) -> str:
         """``Mon, 23 Nov 2026, 09:58``."""
-        there = self.local(at)
-        return f"{self.weekday(at)}, {there.day} {self.month(at)} {there.year}, {self.clock(at)}"
+        return f"{self.weekday(at)}, {self.day_of(self.local(at).date())}, {self.clock(at)}"
 
     def weekday(self, at: datetime) -> str:
         return self._list("weekdays")[self.local(at).weekday()]
@@ -181,7 +184,37 @@ class Words:
     def month(self, at: datetime) -> str:
         return self._list("months")[self.local(at).month - 1]
 
+    def day_of(self, day: date, *, year: bool = True) -> str:
+        """``23 Nov 2026``, without the year ``23 Nov``."""
+        said = self.say("day_month", day=day.day, month=self._list("months")[day.month - 1])
+        return f"{said} {day.year}" if year else said
+
+    def dates(self, first: date, last: date) -> str:
+        """``16-22 Nov 2026``, ``28 Sep-4 Oct 2026``."""
+        if first.month == last.month:
+            return f"{self.say('day_alone', day=first.day)}-{self.day_of(last)}"
+        return f"{self.day_of(first, year=False)}-{self.day_of(last)}"
+
     # -------------------------------------------------------------- spans
+
+    def age(self, delta: timedelta) -> str:
+        """``40 min``, ``19 h``, ``3 d``: one unit, rounded down."""
+        minutes = max(0, int(delta.total_seconds() // 60))
+        if minutes < 60:
+            number, unit = minutes, "minute"
+        else:
+            number, unit = (minutes // 60, "hour") if minutes < 48 * 60 else (minutes // 1440, "day")
+        return f"{number} {self._list(unit)[2]}"
+
+    def exact(self, delta: timedelta, *, business: bool = False) -> str:
+        """``48 min``, ``1 h 10``, ``1 d 2 h``. Business time stays in hours: a business day has no 24."""
+        minutes = max(0, round(delta.total_seconds() / 60))
+        minute, hour, day = (self._list(unit)[2] for unit in ("minute", "hour", "day"))
+        days, hours, rest = minutes // 1440, minutes % 1440 // 60, minutes % 60
+        if days and not business:
+            return f"{days} {day} {hours} {hour}" if hours else f"{days} {day}"
+        hours += days * 24
+        return (f"{hours} {hour} {rest:02}" if rest else f"{hours} {hour}") if hours else f"{rest} {minute}"
 
     def span(self, delta: timedelta, *, long: bool = False) -> str:
         """``4 min``, ``2 h``, ``3 d``; long: ``4 minutes``, ``2 hours``, ``3 days``. Rounded to the unit that fits."""

@@ -113,6 +113,7 @@ def _lines(tx: Connection, numbers: list[int], snippets: Mapping[int, str] | Non
             snoozed_until=row.snoozed_until,
             waits_since=waiting.get(row.number),
             snippet=(snippets or {}).get(row.number, ""),
+            tags=tuple(row.tags),
         )
         for row in (rows[number] for number in numbers)
     )
@@ -227,14 +228,14 @@ def _log(tx: Connection, asked: Log) -> EventLog:
         events.c.ticket == tickets.c.number, events.c.at >= asked.since, events.c.at < asked.until
     )
     # changed_at and created_at say the same without looking at an event, for nearly all tickets.
-    opened = sa.select(tickets.c.number, tickets.c.created_at).where(
+    opened = sa.select(tickets.c.number, tickets.c.created_at, tickets.c.inbox, tickets.c.tags).where(
         tickets.c.inbox.in_(asked.inboxes),
         tickets.c.merged_into == 0,
         tickets.c.changed_at >= asked.since,
         tickets.c.created_at < asked.until,
         something,
     )
-    created = {row.number: row.created_at for row in tx.execute(opened)}
+    found = {row.number: row for row in tx.execute(opened)}
     lines: list[LogLine] = []
     columns = (
         events.c.ticket,
@@ -244,8 +245,9 @@ def _log(tx: Connection, asked: Log) -> EventLog:
         events.c.party,
         events.c.public,
         events.c.answers,
+        events.c.data,
     )
-    for some in _chunks(sorted(created)):
+    for some in _chunks(sorted(found)):
         statement = sa.select(*columns).where(events.c.ticket.in_(some)).order_by(events.c.ticket, events.c.number)
         lines += [
             LogLine(
@@ -256,8 +258,16 @@ def _log(tx: Connection, asked: Log) -> EventLog:
                 party=r.party,
                 public=r.public,
                 answers=r.answers,
+                state=r.data.get("state", ""),
+                source=0 if r.kind == "merge" else int(r.data.get("from", "").partition(".")[0] or 0),
             )
             for r in tx.execute(statement)
         ]
     unsolved = _listing(tx, Listing(asked.inboxes, UNSOLVED, limit=10_000))
-    return EventLog(lines=tuple(lines), tickets=created, unsolved=unsolved)
+    return EventLog(
+        lines=tuple(lines),
+        tickets={number: row.created_at for number, row in found.items()},
+        inboxes={number: row.inbox for number, row in found.items()},
+        tags={number: tuple(row.tags) for number, row in found.items()},
+        unsolved=unsolved,
+    )

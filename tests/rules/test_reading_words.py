@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.desk.lines import say_age, say_span
+from gateway.desk.lines import say_span
 from gateway.desk.periods import before, read_period, split_words
 from gateway.desk.reading import read_reference
 from gateway.desk.searching import SearchError, read_search
+from gateway.outbound.words import Words
 from gateway.questions import Term
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -45,7 +47,7 @@ def test_any_period_has_begun_and_has_one_before(words: str) -> None:
         assert period.since < period.until
         assert period.since <= NOW
         assert before(period).until == period.since
-        assert period.slots()[0][0] == period.first
+        assert period.slots()[0] == period.first
 
 
 @pytest.mark.parametrize(
@@ -91,4 +93,10 @@ def test_a_reference_is_a_ticket_and_a_part(argument: str, meant: tuple[int, str
     [(48, "48 min", "48 min"), (70, "1 h 10", "1 h"), (26 * 60, "1 d 2 h", "26 h"), (4320, "3 d", "3 d")],
 )
 def test_spans_as_reports_and_lists_say_them(minutes: int, span: str, age: str) -> None:
-    assert (say_span(timedelta(minutes=minutes)), say_age(timedelta(minutes=minutes))) == (span, age)
+    words = Words(Path("/nonexistent"), "en", "UTC")
+    assert say_span(timedelta(minutes=minutes)) == words.exact(timedelta(minutes=minutes)) == span
+    assert words.age(timedelta(minutes=minutes)) == age
+
+
+def test_business_time_is_said_in_hours_because_a_business_day_has_no_24() -> None:
+    assert Words(Path("/nonexistent"), "en", "UTC").exact(timedelta(hours=26), business=True) == "26 h"

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway import clockwork
-from gateway.desk.figures import Figures, compute
+from gateway.desk.figures import Figures, compute, worked_in
 from gateway.desk.periods import read_period
 from gateway.model import OutboundMail, Plan, State
 from gateway.questions import EventLog, Log
@@ -86,7 +86,7 @@ def count_by_hand(road: Road, since: datetime, until: datetime) -> dict[str, obj
         "new": new,
         "closed": closed,
         "reopened": reopened,
-        "first": median(waits) if waits else None,
+        "first": timedelta(seconds=median(w.total_seconds() for w in waits)) if waits else None,
         "answered": {party: count for party, count in answered.items() if count},
     }
 
@@ -98,7 +98,7 @@ def figures_of(road: Road, words: str) -> Figures:
         question = Log(("support",), period.since, period.until)
         log = answers.answer(tx, [question])[question]
     assert isinstance(log, EventLog)
-    return compute(log, period)
+    return compute(log, period, worked_in(road.settings))
 
 
 def test_the_numbers_of_a_report_are_those_of_the_events(road: Road) -> None:
@@ -111,11 +111,11 @@ def test_the_numbers_of_a_report_are_those_of_the_events(road: Road) -> None:
             "closed": figures.closed,
             "reopened": figures.reopened,
             "first": figures.first_answer,
-            "answered": {party: n for party, n, _, _ in figures.agents if n},
+            "answered": {a.party: a.answered for a in figures.agents if a.answered},
         } == count_by_hand(road, period.since, period.until)
         assert sum(new for _, new, _ in figures.days) == figures.new
         assert sum(closed for _, _, closed in figures.days) == figures.closed
-        assert sum(closed for _, _, closed, _ in figures.agents) == figures.closed
+        assert sum(agent.closed for agent in figures.agents) == figures.closed
     month = figures_of(road, "2026-11")
     assert (month.new, month.closed > 5, month.reopened > 1) == (24, True, True)
 
@@ -133,7 +133,9 @@ def test_a_report_by_mail_is_a_table_a_chart_and_a_file(road: Road) -> None:
     assert parts["image/png"].get_payload(decode=True)[:8] == b"\x89PNG\r\n\x1a\n"  # type: ignore[index]
     rows = parts["text/csv"].get_content().strip().splitlines()
     assert rows[0] == "day,new,closed"
-    assert [row.split(",") for row in rows[1:]] == [[d, str(n), str(c)] for d, n, c in figures.days]
+    assert [row.split(",") for row in rows[1:]] == [
+        [figures.period.label(d), str(n), str(c)] for d, n, c in figures.days
+    ]
     assert f"{figures.reopened} of {figures.closed}" in text_of(mail)
 
 
@@ -155,7 +157,7 @@ def test_an_answer_that_was_held_and_let_go_closes_in_the_log_too(road: Road) ->
     road.process()
     assert road.ticket(1).state is State.CLOSED
     figures = figures_of(road, "week")
-    assert (figures.closed, {p: c for p, _, c, _ in figures.agents}) == (1, {1: 0, 2: 1})
+    assert (figures.closed, {a.party: a.closed for a in figures.agents}) == (1, {1: 0, 2: 1})
 
 
 # ------------------------------------------------------------------ rows that come again

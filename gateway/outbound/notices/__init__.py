@@ -40,14 +40,20 @@ forward            about!; uncertain ("1": nobody knows who the customer is), ow
 command            about, in_reply_to (the command mail); done: a line for each thing done, "verb value" (value: a
                    name, or an ISO time); undo ("1": show the link), note_kept ("1"), problem,
                    verb: show, history, export … (text: the body; show and history are made here without it)
-list               verb (list, search, settings …), subject (of the command mail), title, query, count, rows (JSON:
-                   [{number, state, subject, who, age, snippet}]), text, done, problem; no ticket
+list               verb (list, search, settings …), subject (of the command mail), list (yours, mine, free …) or title,
+                   count, query, more ("1": there are more), rows (JSON: [{number, subject, who, state, owner, wait,
+                   span, until, late, changed, snippet}], see rows.py), stopped (JSON: [{row, ticket, reason, author,
+                   at}]), text, done, problem; no ticket
 help               topic (a verb), subject; text replaces the built-in list; with or without a ticket
-digest             sections (JSON: [{title: late|yours|free, rows: [{number, subject, who, state}]}]), yours, free,
-                   late (numbers), new, closed, first_answer (seconds), away (names), spam, held; no ticket
-report             subject!, title! ("Week 47 (16-22 Nov 2026)"), name ("week47"), file (of the CSV), days (JSON: [[day,
-                   new, closed]]), times (JSON: [[label, text]]), agents (JSON: [[name, answered, closed, open]]),
-                   remark; no ticket
+digest             sections (JSON: [{title: late|yours|free, rows: [{number, subject, who, wait, span, until}]}]),
+                   yours, free, late (numbers), new, closed, first_answer (seconds), away (JSON: [[name, until]]),
+                   spam, held; no ticket
+report             period! ("2026-w47"), first! (its first day), of (the one agent it is about), name ("2026w47"), file
+                   (of the CSV), new, closed, reopened, unsolved, waiting (numbers), first_answer, first_answer_slow,
+                   until_closed (seconds), before, before_first, before_first_answer (the period before), oldest (JSON:
+                   [number, days, owner]), step (weekday, day, month), days (JSON: [[day, new, closed]]), agents (JSON:
+                   [[name, answered, closed, open, taken, passed]]; "" nobody, "?" former), tags (JSON: [[tag, new,
+                   closed, open, seconds]]); no ticket
 alert              host!, problem! (for the subject), text! (the body); no ticket
 welcome            nothing; no ticket
 =================  ================================================================================================

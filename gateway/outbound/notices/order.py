@@ -10,6 +10,7 @@ from gateway.address import clean_text
 from gateway.model import EventFact
 from gateway.outbound import thread
 from gateway.outbound.letter import is_message_id
+from gateway.outbound.notices.rows import cell, say_age, say_day, say_state, subject_of
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.notices.ticket import agent_row, direct_thread, root_thread, writing
 
@@ -96,18 +97,36 @@ def write_command(scene: Scene) -> Writing:
     )
 
 
-def _rows(scene: Scene) -> list[dict[str, Any]]:
-    found = json.loads(scene.notice.data.get("rows") or "[]")
+def _rows(scene: Scene, key: str) -> list[dict[str, Any]]:
+    found = json.loads(scene.notice.data.get(key) or "[]")
     return [row for row in found if isinstance(row, dict)]
 
 
-def _row_line(row: dict[str, Any]) -> str:
-    number = f"#{row.get('number', '')}"
-    subject = readable(clean_text(str(row.get("subject", "")), 60))[:34]
-    state, who, age = (clean_text(str(row.get(key, "")), 40) for key in ("state", "who", "age"))
-    line = f"  {number:<6} {state:<8} {subject:<35} {readable(who):<10} {age}".rstrip()
-    snippet = readable(clean_text(str(row.get("snippet", "")), 100))
+def _row_line(scene: Scene, row: dict[str, Any]) -> str:
+    words = scene.words
+    subject, who = subject_of(row, words)[:34], cell(row.get("who", ""), 40)
+    state, age = say_state(row, words), say_age(row, words, scene.now)
+    line = f"  {'#' + str(row.get('number', '')):<6} {state:<8} {subject:<35} {who:<10} {age}".rstrip()
+    snippet = cell(row.get("snippet", ""), 100)
     return f'{line}\n         "... {snippet} ..."' if snippet else line
+
+
+def _stopped_line(scene: Scene, row: dict[str, Any]) -> str:
+    """One held or quarantined mail: its number in the journal, the ticket it waits beside, why, whose, since when."""
+    where = f"#{row['ticket']}" if row.get("ticket") else "-"
+    when = say_day(datetime.fromisoformat(str(row["at"])), scene.words, scene.now, clock=True)
+    author = cell(row.get("author") or scene.words.say("nobody"))
+    return f"  {row['row']:>6}  {where:<7} {cell(row['reason']):<18} {author:<32} {when}"
+
+
+def _title(scene: Scene, rows: int) -> str:
+    """``12 tickets of yours or free``; "" where the mail is no list."""
+    what, count = scene.fact("list"), int(scene.fact("count") or 0)
+    if not what:
+        return readable(scene.fact("title"))
+    one, many = scene.words.several(f"list_{what}" if scene.words.knows_list(f"list_{what}") else "list_all")
+    said = f"{count} {one if count == 1 else many}"
+    return said + (scene.words.say("list_first", number=rows) if count > rows else "")
 
 
 def _problem(scene: Scene) -> str:
@@ -124,16 +143,18 @@ def write_list(scene: Scene) -> Writing:
     """A list, a search result, help about nothing in particular, own settings: answer with a number or a command."""
     notice, words = scene.notice, scene.words
     search = scene.fact("verb") == "search"
-    rows = _rows(scene)
+    rows = _rows(scene, "rows")
+    stopped = [_stopped_line(scene, row) for row in _rows(scene, "stopped")]
     text = scene.render(
         "list.txt",
         done=_done(scene),
         problem=_problem(scene),
-        title=readable(scene.fact("title")),
+        title=_title(scene, len(rows) or len(stopped)),
         query=readable(scene.fact("query")),
         search=search,
         count=scene.fact("count") or str(len(rows)),
-        rows=[_row_line(row) for row in rows],
+        more=scene.flag("more"),
+        rows=[*(_row_line(scene, row) for row in rows), *stopped],
         example=rows[-1].get("number", "") if rows else "",
         body=readable(notice.text),
         verb=scene.fact("verb"),

@@ -8,19 +8,16 @@ from datetime import timedelta
 from html import escape
 from typing import Any
 
-from gateway.address import clean_text
+from gateway.address import first_name
 from gateway.outbound.chart import bar_chart
 from gateway.outbound.letter import Part
 from gateway.outbound.markup import page
-from gateway.outbound.notices.scene import Scene, Writing, readable
+from gateway.outbound.notices.rows import cell, say_absences, say_period, say_slot, say_wait, subject_of
+from gateway.outbound.notices.scene import Scene, Writing
 from gateway.outbound.onetap import Link, make_link
 
 _H2 = '<h2 style="font-size:15px;margin:16px 0 4px">'
 _SECTIONS = ("late", "yours", "free")
-
-
-def _line(value: object, limit: int = 60) -> str:
-    return readable(clean_text(str(value), limit))
 
 
 # ---------------------------------------------------------------------------------------------- digest
@@ -33,8 +30,9 @@ def _sections(scene: Scene) -> list[tuple[str, list[dict[str, Any]]]]:
     return [(title, by_title[title]) for title in _SECTIONS if by_title.get(title)]
 
 
-def _row(row: dict[str, Any]) -> str:
-    subject, who, state = (_line(row.get(key, "")) for key in ("subject", "who", "state"))
+def _row(scene: Scene, row: dict[str, Any]) -> str:
+    subject, who = subject_of(row, scene.words), cell(row.get("who", ""))
+    state = say_wait(row, scene.words, scene.now)
     return f"  {'#' + str(row.get('number', '')):<6} {subject[:31]:<31} {who[:14]:<14} {state}".rstrip()
 
 
@@ -52,10 +50,9 @@ def _table(scene: Scene, rows: Sequence[dict[str, Any]]) -> str:
         number = int(row.get("number", 0))
         link = f'<a href="{escape(_show(scene, number).href)}">#{number}</a>'
         cells = [f'<th scope="row" align="left" style="padding:4px 10px 4px 0">{link}</th>']
-        cells += [
-            f'<td style="padding:4px 10px 4px 0">{escape(_line(row.get(k, "")))}</td>' for k in ("subject", "who")
-        ]
-        cells.append(f'<td style="padding:4px 0">{escape(_line(row.get("state", "")))}</td>')
+        said = (subject_of(row, scene.words), cell(row.get("who", "")))
+        cells += [f'<td style="padding:4px 10px 4px 0">{escape(value)}</td>' for value in said]
+        cells.append(f'<td style="padding:4px 0">{escape(say_wait(row, scene.words, scene.now))}</td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(lines)
     return (
@@ -70,12 +67,14 @@ def write_digest(scene: Scene) -> Writing:
     sections = _sections(scene)
     seconds = scene.fact("first_answer")
     since = scene.render(
-        "digest-since.txt", first_answer=words.span(timedelta(seconds=float(seconds))) if seconds else ""
+        "digest-since.txt",
+        first_answer=words.span(timedelta(seconds=float(seconds))) if seconds else "",
+        away=say_absences(scene, json.loads(scene.notice.data.get("away") or "[]")),
     )
     example = sections[-1][1][0].get("number", "") if sections else ""
     text = scene.render(
         "digest.txt",
-        sections=[(words.say(f"digest_{title}").upper(), [_row(r) for r in rows]) for title, rows in sections],
+        sections=[(words.say(f"digest_{title}").upper(), [_row(scene, r) for r in rows]) for title, rows in sections],
         hints={words.say(f"digest_{title}").upper(): words.say(f"digest_{title}_hint") for title in _SECTIONS},
         since=since.rstrip("\n"),
         example=example,
@@ -91,7 +90,7 @@ def write_digest(scene: Scene) -> Writing:
     pieces.append(f"<p>{escape(closing)}</p>")
     numbers = {key: scene.fact(key) or "0" for key in ("yours", "free", "late")}
     short = scene.inbox.handle.capitalize() or scene.inbox.name
-    day = f"{words.weekday(scene.now)} {words.local(scene.now).day} {words.month(scene.now)}"
+    day = f"{words.weekday(scene.now)} {words.day_of(words.local(scene.now).date(), year=False)}"
     subject = words.say("digest_subject", inbox=short, day=day, **numbers)
     html = page(words.say("digest_title", inbox=short), "\n".join(pieces), words.language)
     return Writing(
@@ -112,49 +111,126 @@ def write_digest(scene: Scene) -> Writing:
 def _numbers_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     first, *others = heads
     top = f'<th scope="col" align="left">{escape(first)}</th>' + "".join(
-        f'<th scope="col">{escape(head)}</th>' for head in others
+        f'<th scope="col" align="right" style="padding:2px 0 2px 12px">{escape(head)}</th>' for head in others
     )
     lines = []
     for name, *values in rows:
         cells = "".join(
-            f'<td align="right" style="padding:2px 10px 2px 0">{escape(_line(value))}</td>' for value in values
+            f'<td align="right" style="padding:2px 0 2px 12px">{escape(cell(value))}</td>' for value in values
         )
-        lines.append(f'<tr><th scope="row" align="left">{escape(_line(name))}</th>{cells}</tr>')
+        lines.append(f'<tr><th scope="row" align="left">{escape(cell(name))}</th>{cells}</tr>')
     body = "\n".join(lines)
+    head = f'<caption style="text-align:left;padding:0 0 4px">{escape(caption)}</caption>\n' if caption else ""
     return (
-        f'<table style="border-collapse:collapse">\n<caption style="text-align:left">{escape(caption)}</caption>\n'
-        f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+        '<table style="border-collapse:collapse;font-size:14px">\n'
+        f"{head}<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
     )
+
+
+def _rows(scene: Scene, key: str) -> list[list[Any]]:
+    return [list(row) for row in json.loads(scene.notice.data.get(key) or "[]")]
+
+
+def _span(scene: Scene, key: str, *, business: bool = False) -> str:
+    value = scene.notice.data.get(key, "")
+    return scene.words.exact(timedelta(seconds=float(value)), business=business) if value else ""
+
+
+def _times(scene: Scene) -> list[tuple[str, str]]:
+    """(label, value): what a lead wants to know beside the days."""
+    words, data = scene.words, scene.notice.data
+    first, slow = _span(scene, "first_answer", business=True), _span(scene, "first_answer_slow", business=True)
+    earlier = _span(scene, "before_first_answer", business=True)
+    before = ""
+    if earlier:
+        period = say_period(data.get("before", ""), data.get("before_first", ""), words, short=True)
+        before = words.say("time_before", period=period, span=earlier)
+    closed = _span(scene, "until_closed")
+    still = scene.fact("unsolved") or "0"
+    if data.get("oldest"):
+        number, days, owner = json.loads(data["oldest"])
+        since = f"{days} {words.several('day')[0 if days == 1 else 1]}"
+        still += words.say("time_oldest", number=number, days=since, who=cell(owner) or words.say("nobody"))
+    none = words.say("none")
+    return [
+        (words.say("time_first"), words.say("time_median", span=first) + before if first else none),
+        (words.say("time_slow"), slow or none),
+        (words.say("time_closed"), words.say("time_median", span=closed) if closed else none),
+        (
+            words.say("time_reopened"),
+            words.say("of_number", some=scene.fact("reopened") or "0", all=scene.fact("closed") or "0"),
+        ),
+        (words.say("time_open"), still),
+        (words.say("time_waiting"), words.say("time_customers", number=scene.fact("waiting") or "0")),
+    ]
+
+
+def _agents(scene: Scene) -> list[tuple[str, ...]]:
+    words, lines = scene.words, []
+    for name, answered, *numbers in _rows(scene, "agents"):
+        who = {"": words.say("nobody"), "?": words.say("former")}.get(str(name)) or cell(name)
+        lines.append((who, "-" if not name else str(answered), *(str(n) for n in numbers)))
+    return lines
+
+
+def _tags(scene: Scene) -> list[tuple[str, ...]]:
+    lines: list[tuple[str, ...]] = []
+    for tag, new, closed, unsolved, seconds in _rows(scene, "tags"):
+        first = scene.words.exact(timedelta(seconds=float(seconds)), business=True) if seconds else "-"
+        lines.append((cell(tag, 30), str(new), str(closed), str(unsolved), first))
+    return lines
+
+
+def _report_subject(scene: Scene) -> str:
+    words, data = scene.words, scene.notice.data
+    name = scene.inbox.handle.capitalize() or scene.inbox.name
+    who = first_name(scene.fact("of"))
+    first = _span(scene, "first_answer", business=True)
+    said = words.say(
+        "report_subject",
+        inbox=f"{name}, {who}" if who else name,
+        period=say_period(data.get("period", ""), data.get("first", ""), words, short=True),
+        new=scene.fact("new") or "0",
+        closed=scene.fact("closed") or "0",
+    )
+    return said + (words.say("report_subject_first", span=first) if first else "")
 
 
 def write_report(scene: Scene) -> Writing:
     """Numbers of a period: text with bars, HTML tables, a chart by cid with its numbers in the alt text, a CSV."""
     words, data = scene.words, scene.notice.data
-    days = [(_line(d[0]), int(d[1]), int(d[2])) for d in json.loads(data.get("days") or "[]")]
-    times = [(_line(t[0]), _line(t[1], 200)) for t in json.loads(data.get("times") or "[]")]
-    agents = [tuple(_line(v) for v in a) for a in json.loads(data.get("agents") or "[]")]
-    title, name = scene.fact("title"), scene.fact("name") or "report"
-    text = scene.render("report.txt", title=title, days=days, times=times, agents=agents, remark=scene.fact("remark"))
+    step = data.get("step", "")
+    days = [(say_slot(str(day), step, words), int(new), int(closed)) for day, new, closed in _rows(scene, "days")]
+    times, agents, tags = _times(scene), _agents(scene), _tags(scene)
+    title = say_period(data.get("period", ""), data.get("first", ""), words)
+    title += f", {scene.fact('of')}" if scene.fact("of") else ""
+    name = scene.fact("name") or "report"
+    idle = any(row[0] == "" and row[2] for row in _rows(scene, "agents"))
+    remark = words.say("report_nobody") if idle else ""
+    text = scene.render("report.txt", title=title, days=days, times=times, agents=agents, tags=tags, remark=remark)
     content_id = f"{name}@{scene.settings.id_domain}"
     said = ", ".join(words.say("chart_day", day=day, new=new, closed=closed) for day, new, closed in days)
-    columns, agent_columns = words.several("report_columns"), words.several("agent_columns")
     pieces = [
         f'<h1 style="font-size:18px">{escape(title)}, {escape(scene.inbox.name)}</h1>',
         f'<img src="cid:{escape(content_id)}" width="480" height="120" style="max-width:100%;height:auto" '
         f'alt="{escape(words.say("chart_alt", days=said))}">',
-        _numbers_table(words.say("chart_caption"), columns, days),
-        f'<h2 style="font-size:15px">{escape(words.say("report_times"))}</h2>',
+        _numbers_table(words.say("chart_caption"), words.several("report_columns"), days),
+        f"{_H2}{escape(words.say('report_times'))}</h2>",
         "<p>" + "<br>\n".join(f"{escape(label)}: {escape(value)}" for label, value in times) + "</p>",
-        _numbers_table(words.say("report_agents"), agent_columns, agents),
+        f"{_H2}{escape(words.say('report_agents'))}</h2>",
+        _numbers_table("", words.several("agent_columns"), agents),
     ]
-    pieces += [f"<p>{escape(scene.fact('remark'))}</p>"] if scene.fact("remark") else []
+    pieces += [f"<p>{escape(remark)}</p>"] if remark else []
+    if tags:
+        pieces.append(f"{_H2}{escape(words.say('report_tags'))}</h2>")
+        pieces.append(_numbers_table("", words.several("tag_columns"), tags))
     pieces.append(f"<p>{escape(' '.join(text.rstrip().rsplit(chr(10) * 2, 1)[-1].split()))}</p>")
     chart = bar_chart([(new, closed) for _, new, closed in days])
     csv = "day,new,closed\n" + "".join(f"{day},{new},{closed}\n" for day, new, closed in days)
     html = page(title, "\n".join(pieces), words.language) if scene.settings.agent_mail.html else ""
     return Writing(
         from_name=scene.inbox.name,
-        subject=scene.fact("subject") or title,
+        subject=_report_subject(scene),
         text=text,
         html=html,
         parts=(Part(scene.fact("file") or f"{name}.csv", "text/csv", csv.encode(), plain=csv.isascii()),),

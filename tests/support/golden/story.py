@@ -185,8 +185,8 @@ _BOUNCE_TEXT = (
 )
 
 
-def _row(number: int, subject: str, who: str, state: str) -> dict[str, object]:
-    return {"number": number, "subject": subject, "who": who, "state": state}
+def _row(number: int, subject: str, who: str, wait: str, **facts: object) -> dict[str, object]:
+    return {"number": number, "subject": subject, "who": who, "wait": wait, **facts}
 
 
 NOTICES: dict[str, tuple[str, TicketFacts | None, Notice]] = {
@@ -260,19 +260,24 @@ NOTICES: dict[str, tuple[str, TicketFacts | None, Notice]] = {
             data={
                 "sections": json.dumps(
                     [
-                        {"title": "late", "rows": [_row(4827, "Invoice 2231 is wrong", "Jane Doe", "waits 19 h")]},
+                        {
+                            "title": "late",
+                            "rows": [_row(4827, "Invoice 2231 is wrong", "Jane Doe", "waits", span=19 * 3600)],
+                        },
                         {
                             "title": "yours",
                             "rows": [
-                                _row(4809, "Cannot log in after update", "Sam Okoro", "waits 40 min"),
-                                _row(4790, "Quote for 50 seats", "Li Wei", "snoozed to today 09:00"),
+                                _row(4809, "Cannot log in after update", "Sam Okoro", "waits", span=2400),
+                                _row(
+                                    4790, "Quote for 50 seats", "Li Wei", "snoozed", until="2026-11-24T09:00:00+01:00"
+                                ),
                             ],
                         },
                         {
                             "title": "free",
                             "rows": [
-                                _row(4831, "Delivery address", "Ana Petrova", "new, 2 h"),
-                                _row(4830, "(no subject)", "+49 30 555..", "new, 3 h"),
+                                _row(4831, "Delivery address", "Ana Petrova", "new", span=7200),
+                                _row(4830, "", "+49 30 555..", "new", span=10800),
                             ],
                         },
                     ]
@@ -283,7 +288,7 @@ NOTICES: dict[str, tuple[str, TicketFacts | None, Notice]] = {
                 "new": "7",
                 "closed": "9",
                 "first_answer": "3120",
-                "away": "Bob is away until Thu",
+                "away": '[["Bob", "2026-11-26T08:00:00+01:00"]]',
                 "spam": "2",
                 "held": "1",
             },
@@ -297,21 +302,34 @@ NOTICES: dict[str, tuple[str, TicketFacts | None, Notice]] = {
             event=78,
             recipients=(CAROL,),
             data={
-                "subject": "Support week 47: 69 new, 71 closed, first answer 48 min",
-                "title": "Week 47 (16-22 Nov 2026)",
+                "period": "2026-w47",
+                "first": "2026-11-16",
+                "new": "69",
+                "closed": "71",
+                "reopened": "6",
+                "unsolved": "23",
+                "waiting": "9",
+                "first_answer": "2880",
+                "first_answer_slow": "19200",
+                "until_closed": "93600",
+                "before": "2026-w46",
+                "before_first": "2026-11-09",
+                "before_first_answer": "4200",
+                "oldest": '[4611, 12, "Bob"]',
                 "name": "week47",
                 "file": "support-2026-w47.csv",
-                "days": '[["Mon",14,11],["Tue",18,16],["Wed",9,13],["Thu",12,12],["Fri",16,19]]',
-                "times": json.dumps(
+                "step": "weekday",
+                "days": json.dumps(
                     [
-                        ["First answer", "median 48 min (week 46: 1 h 10), slowest 10 %: 5 h 20"],
-                        ["Until closed", "median 1 d 2 h"],
-                        ["Reopened", "6 of 71"],
-                        ["Still open", "23, oldest #4611 (12 days, Bob)"],
+                        ["2026-11-16", 14, 11],
+                        ["2026-11-17", 18, 16],
+                        ["2026-11-18", 9, 13],
+                        ["2026-11-19", 12, 12],
+                        ["2026-11-20", 16, 19],
                     ]
                 ),
-                "agents": '[["Alice",41,33,9],["Bob",28,30,11],["nobody","-",8,3]]',
-                "remark": "nobody: closed without answer (spam, thanks)",
+                "agents": '[["Alice", 41, 33, 9, 38, 2], ["Bob", 28, 30, 11, 27, 5], ["", 0, 8, 3, 0, 0]]',
+                "tags": '[["invoice", 21, 19, 4, "2400"], ["vip", 6, 6, 1, "900"], ["login", 3, 4, 0, ""]]',
             },
         ),
     ),
@@ -329,11 +347,18 @@ NOTICES: dict[str, tuple[str, TicketFacts | None, Notice]] = {
                 "query": "from:customer.test invoice",
                 "rows": json.dumps(
                     [
-                        _row(4827, "Invoice 2231 is wrong", "Jane Doe", "yours")
-                        | {"age": "today", "snippet": "invoice 2231 charges us for 12 licences, we only have 10"},
-                        _row(4410, "Second invoice for March?", "Jane Doe", "closed")
-                        | {"age": "2 Apr", "snippet": "we were sent two invoices for the same month"},
-                        _row(3987, "VAT number on the invoice", "Tom Ray", "closed") | {"age": "11 Jan"},
+                        _row(4827, "Invoice 2231 is wrong", "Jane Doe", "waits", state="yours")
+                        | {
+                            "changed": "2026-11-23T13:22:00+01:00",
+                            "snippet": "invoice 2231 charges us for 12 licences, we only have 10",
+                        },
+                        _row(4410, "Second invoice for March?", "Jane Doe", "closed", state="closed")
+                        | {
+                            "changed": "2026-04-02T10:00:00+02:00",
+                            "snippet": "we were sent two invoices for the same month",
+                        },
+                        _row(3987, "VAT number on the invoice", "Tom Ray", "closed", state="closed")
+                        | {"changed": "2026-01-11T10:00:00+01:00"},
                     ]
                 ),
             },
