@@ -238,6 +238,10 @@ _CERTAIN_SUBJECT = re.compile(
     re.IGNORECASE,
 )
 _AWAY_SUBJECT = re.compile(rf"\s*[\[(【*]*\s*(?:{_alternatives(_AWAY)})(?!\w)", re.IGNORECASE)
+_AWAY_ANSWER = re.compile(
+    rf"\s*[\[(【*]*\s*(?:{_alternatives(_AWAY)})\s*[\])】*]*\s*(?:\Z|[:：]|(?:re|aw|sv|antw|rv|odp|ynt)\s*:)",
+    re.IGNORECASE,
+)
 _AWAY_SENTENCE = re.compile(
     # English
     r"\bi(?:'m| am| will be|'ll be)\s+(?:currently\s+|now\s+)?(?:out of (?:the )?office|away|on (?:annual |maternity |"
@@ -254,6 +258,11 @@ _AWAY_SENTENCE = re.compile(
     # Dutch, Swedish, Polish, Russian
     r"ik ben (?:afwezig|niet aanwezig|met vakantie|op vakantie)|jag är (?:inte på|borta|på semester|ledig)|"
     r"jestem (?:nieobecn|na urlopie|poza)|меня (?:не будет|нет)|нахожусь в отпуске|"
+    # Danish and Norwegian, Finnish, Czech and Slovak, Hungarian, Turkish, Ukrainian, Greek, Romanian
+    r"jeg er (?:ikke på|på ferie|ude af|bortreist|fraværende)|olen (?:lomalla|poissa|vapaalla)|"
+    r"jsem (?:mimo|na dovolené|nepřítom)|som (?:mimo|na dovolenke|neprítom)|szabadságon vagyok|házon kívül vagyok|"
+    r"ofis dışındayım|izindeyim|tatildeyim|мене (?:не буде|немає)|я у відпустці|"
+    r"(?:είμαι|βρίσκομαι|θα είμαι) (?:εκτός|σε άδεια)|sunt (?:plecat|în concediu|in concediu)|"
     # Japanese, Chinese, Korean
     r"(?:ただいま|現在).{0,40}(?:不在|休暇)|我(?:正在|目前|现在)?.{0,10}(?:休假|不在)|현재.{0,20}(?:부재|휴가)",
     re.IGNORECASE,
@@ -268,6 +277,11 @@ def is_away_subject(subject: str) -> bool:
 def is_away_topic(subject: str) -> bool:
     """Whether a subject begins with being away. A hint: people write this too."""
     return bool(_AWAY_SUBJECT.match(subject[:200]))
+
+
+def is_away_answer(subject: str) -> bool:
+    """Whether words of being away stand before the subject that is answered: "Absence: Re: invoice"."""
+    return bool(_AWAY_ANSWER.match(subject[:200]))
 
 
 def is_away_text(text: str) -> bool:

@@ -28,7 +28,7 @@ from gateway.analysis.report_prose import cut_returned, find_recipients, read_pr
 from gateway.model import DeliveryReport, Message
 
 _STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status", "message/disposition-notification")
-_RETURNED_TYPES = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
+RETURNED_TYPES = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
 _ID_LINE = re.compile(
     r"^(?:original-)?message-id[ \t]*:[ \t]*(?:\n[ \t]+)?(<[^<>\s]{3,996}>)", re.IGNORECASE | re.MULTILINE
 )
@@ -128,7 +128,7 @@ def _text_of(content: bytes) -> str:
 def _other_text(message: Message) -> str:
     """Text that stands in attached parts only."""
     for attachment in message.attachments:
-        if attachment.type.startswith("text/") and attachment.type not in _RETURNED_TYPES:
+        if attachment.type.startswith("text/") and attachment.type not in RETURNED_TYPES:
             text = _text_of(attachment.content)
             if text.strip():
                 return text
@@ -140,7 +140,7 @@ def _other_text(message: Message) -> str:
 
 def _returned_headers(message: Message) -> Iterator[bytes]:
     for attachment in message.attachments:
-        if attachment.type in _RETURNED_TYPES:
+        if attachment.type in RETURNED_TYPES:
             yield attachment.content
 
 
@@ -165,6 +165,10 @@ def _addressees_of_returned(message: Message, text: str) -> list[str]:
     """The one addressee of the returned mail, when it has only one: then nobody else can have failed."""
     for content in _returned_headers(message):
         header = split_fields(content, 0, min(len(content), 256 * 1024), 1000)
+        # Whom the reporting system had it for, as it noted itself: "To" may be a list, which forwarded it there.
+        last = re.search(rb"\sfor\s+<([^<>\s]{3,254}@[^<>\s]{1,253})>\s*;", header.first("received"))
+        if last:
+            return [last[1].decode("utf-8", "replace")]
         for name in ("x-original-to", "to"):
             boxes, _ = read_mailboxes(decode_value(header.first(name)))
             addresses = {box.address for box in boxes if "@" in box.address}

@@ -42,6 +42,17 @@ PEOPLE = {
     "answers from a holiday": f"{ANN}In-Reply-To: <a@desk.test>\nSubject: Re: Order 7\n\nI am away until Monday.",
     "announces an absence": f"{ANN}Subject: Out of office: Ann, 3-7 August\n\nI am away then.",
     "absent from a meeting": f"{ANN}Subject: Absence of my invoice\n\nhello",
+    "answers an old mail with another matter": (
+        f"{ANN}In-Reply-To: <a@desk.test>\nSubject: Absent from the list\n\nMy name is absent from it."
+    ),
+    "an administrator who cannot reach us": (
+        "From: Admin <admin@customer.test>\nSubject: Mail delivery problem\n\n"
+        "We are unable to deliver mail to your server since Monday, it says 550. Can you look?"
+    ),
+    "a postmaster who cannot reach us": (
+        "From: Bo <postmaster@customer.test>\nSubject: Mail delivery problem with your server\n\n"
+        "Since Monday your server rejects our mail with 550. Could you check?"
+    ),
     "complains about a delivery": f"{ANN}Subject: Delivery failed\n\nThe parcel was not delivered to my address.",
     "complains about a mail": (
         f"{ANN}Subject: Undeliverable mail\n\nMy mail to bob@shop.test could not be delivered. Why?"
@@ -166,6 +177,44 @@ def test_reports_are_told_apart() -> None:
     assert origin(report('"feedback-report"', "message/feedback-report")) is Origin.FEEDBACK_REPORT
     assert origin(report("disposition-notification", "x/y")) is Origin.DISPOSITION_REPORT
     assert origin(report("unknown", "message/delivery-status")) is Origin.DELIVERY_REPORT
+
+
+def test_a_report_about_connections_is_no_delivery_report() -> None:
+    assert origin(report("tlsrpt", "application/tlsrpt+gzip")) is Origin.MACHINE  # RFC 8460
+
+
+NOTICES = {
+    "dmarc": (
+        "From: dmarc@x.test\nSubject: Report Domain: desk.test Submitter: x.test Report-ID: <1>\n\n",
+        Origin.MACHINE,
+    ),
+    "list manager": (
+        "From: dev-request@l.test\nX-List-Administrivia: yes\nSubject: confirm 3f4a\n\nhi",
+        Origin.MACHINE,
+    ),
+    "exchange away": (
+        "From: ann@x.test\nAuto-Submitted: auto-generated\nX-MS-Exchange-Inbox-Rules-Loop: ann@x.test\n\nhi",
+        Origin.AUTO_REPLY,
+    ),
+    "away in the subject": (
+        "From: ann@x.test\nAuto-Submitted: auto-generated\nSubject: Automatische Antwort: Rechnung\n\nhi",
+        Origin.AUTO_REPLY,
+    ),
+    "away and answered subject": (
+        "From: ann@x.test\nReferences: <a@b.test>\nSubject: Absence: Re: x\n\nhi",
+        Origin.AUTO_REPLY,
+    ),
+    "away topic and text": (
+        "From: ann@x.test\nReferences: <a@b.test>\nSubject: Mimo kancelář\n\nJsem na dovolené do pátku.",
+        Origin.AUTO_REPLY,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOTICES)
+def test_notices_of_systems_are_told_apart(name: str) -> None:
+    raw, expected = NOTICES[name]
+    assert origin(raw) is expected
 
 
 DAEMONS = {

@@ -168,6 +168,19 @@ class TestProse:
         raw = "From: postmaster@mx.test\nIn-Reply-To: <two@desk.test>\nSubject: Undeliverable\n\na@x.test: 550 no\n"
         assert reports(raw)[0].original_message_id == "<two@desk.test>"
 
+    def test_whom_the_returned_mail_was_received_for_comes_before_the_list_it_was_written_to(self) -> None:
+        returned = (
+            "Received: from mx.list.test by mx.test for <ann.1@mx.test>; Mon, 23 Nov 2026 10:00:00 +0000\n"
+            "Received: from desk by mx.list.test for <all@list.test>; Mon, 23 Nov 2026 09:59:00 +0000\n"
+            "To: all@list.test\nSubject: x\n\nhello\n"
+        )
+        raw = (
+            "From: ndr@mx.test\nTo: support@desk.test\nSubject: Mail delivery failed\n"
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nOne of the recipients is not a valid user.\n"
+            f"--b\nContent-Type: message/rfc822\n\n{returned}--b--\n"
+        )
+        assert [report[0] for report in short(raw)] == ["ann.1@mx.test"]
+
     def test_the_one_addressee_of_the_returned_mail_is_who_failed_when_nobody_is_named(self) -> None:
         raw = (
             "From: MAILER-DAEMON@mx.test\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nIt failed, sorry.\n"
