@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check fast servers bench fuzz hostile clean
+.PHONY: demo test check fast servers bench fuzz hostile faults clean
 
 $(READY): config/requirements.txt setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
@@ -44,6 +44,12 @@ fuzz: $(READY)
 # What fifteen kinds of hostile mail cost everybody else, measured on a real daemon.
 hostile: $(READY)
 	$(BIN)/python -m bench.hostile
+
+# The daemon is killed at every step of receive, process, record, deliver and remind, on both databases, until none is
+# left; and what was promised is checked from outside. An hour or two: FAULTS="--every 20" for a look, see its README.
+FAULTS ?=
+faults: $(READY) servers
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 # How well third-party mail is read, beside public libraries. MISSES=--misses lists what is wrong, ONLY=mime one part.
 CORPORA ?= ../shared/corpora

@@ -135,6 +135,11 @@ class Gateway:
                 written.append(f"[{name}]\n{text}\n" if name else f"{text}\n")
         self.configuration.write_text("\n".join(written))
 
+    def move(self, storage: str) -> None:
+        """Another database from now on: its url."""
+        self.storage = self._values["storage"] = storage
+        self.configure()
+
     def write_agents(self, people: Mapping[str, tuple[str, str]]) -> None:
         """agents.toml: handle -> full name and address."""
         lines = [f'[{handle}]\nname = "{name}"\naddress = "{address}"\n' for handle, (name, address) in people.items()]

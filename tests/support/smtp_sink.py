@@ -155,7 +155,11 @@ class _Session:
             self.sink.faults["dot"].pop(0)
             self.sink.taken.append(taken)
             raise _Drop
-        if await self.step("dot", f"250 2.0.0 queued as {len(self.sink.taken) + 1}"):
+        if not self.sink.faults.get("dot"):
+            # Before it is answered: a mail is taken also when the client has died and hears nothing of it.
+            self.sink.taken.append(taken)
+            await self.say(f"250 2.0.0 queued as {len(self.sink.taken)}")
+        elif await self.step("dot", f"250 2.0.0 queued as {len(self.sink.taken) + 1}"):
             self.sink.taken.append(taken)
 
 

@@ -1,0 +1,266 @@
+"""Runs: a fresh database, the scenario, a fault at step N, rest, and the checker's word."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from gateway.store.database import Database
+from tests.faults import rows, scenario
+from tests.faults.checker import Outcome, check, read_outcome
+from tests.faults.desk import RESTS_WITHIN, Desk, Fault, Mta, Nursery, Seen, build_shim
+from tests.support.databases import PostgresServer
+from tests.support.dns_server import running_dns
+from tests.support.dovecot import PASSWORD, DovecotServer
+from tests.support.gateway import Gateway, in_background, published_zone
+from tests.support.smtp_sink import smtp_sink
+
+_SEND = 'host = "127.0.0.1"\nport = {send_port}\ntls = "none"\nretry = ["1s"]\nautomatic_per_hour = 0'
+
+
+@dataclass
+class Run:
+    """What one run came to."""
+
+    fault: Fault | None
+    again: Fault | None
+    met: str = ""
+    """The step at which it happened; "" when the run had no such step."""
+    violations: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    steps: int = 0
+    ends: list[int | None] = field(default_factory=list)
+    """Exit codes of the lives; None: still alive at the end."""
+    postponed: int = 0
+    unknown: int = 0
+    repeated: int = 0
+    """Copies of people's answers beyond the first: allowed, and to be few."""
+    log: str = ""
+
+
+class Bench:
+    """Everything that runs have in common: neighbours, prepared databases, the outcome of an undisturbed run."""
+
+    def __init__(
+        self,
+        folder: Path,
+        nursery: Nursery,
+        *,
+        resolver: str,
+        sink: object,
+        dovecot: DovecotServer | None,
+        postgres: PostgresServer | None,
+        mailbox: str,
+    ) -> None:
+        self.folder, self.dovecot, self.postgres = folder, dovecot, postgres
+        tables: dict[str, str | None] = {"send": _SEND, "ack": "per_hour = 100000"}
+        self._mailbox = mailbox
+        self._template = folder / "template.db"
+        self._pg_template = ""
+        self._imap_secret = folder / "imap.secret"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._imap_secret.touch(mode=0o600)
+        self._imap_secret.write_text(PASSWORD)
+        gateway = Gateway(
+            folder / "desk",
+            send_port=sink.port,  # type: ignore[attr-defined]
+            resolver=resolver,
+            tables=tables,
+        )
+        self.desk = Desk(
+            gateway,
+            nursery,
+            sink,  # type: ignore[arg-type]
+            ports={"imap": dovecot.imap_port} if dovecot else {},
+            pg_folder=postgres.folder if postgres else None,
+        )
+        self.script = self._prepare()
+        self.expected: Outcome | None = None
+        self.expected = self._undisturbed()
+
+    # -------------------------------------------------------------- preparing
+
+    def _prepare(self) -> scenario.Script:
+        self._fresh_database(prepared=False)
+        self.desk.start()
+        known = scenario.prepare(self.desk)
+        assert self.desk.end() == 0, self.desk.gateway.log()
+        scenario.let_time_pass(self.desk)
+        if self.postgres:
+            self._pg_template = str(sa.make_url(self.desk.gateway.storage).database)
+        else:
+            assert not (self.desk.gateway.folder / "ticketgate.db-wal").exists(), "it did not close its database"
+            shutil.copy(self.desk.gateway.folder / "ticketgate.db", self._template)
+        self._before = known.taken
+        script = scenario.write_script(known)
+        if self.dovecot is None:
+            for mail in script.mails:
+                mail.imap = False
+        return script
+
+    def _undisturbed(self) -> Outcome:
+        """Twice, and the same both times, or the scenario is no yardstick."""
+        outcomes = []
+        for _ in range(2):
+            run = self.run(None)
+            assert not run.violations, (run.violations, run.log)
+            outcomes.append(read_outcome(rows.dump(self.desk.rows())))
+        assert outcomes[0] == outcomes[1], f"two undisturbed runs differ:\n{outcomes[0]}\n{outcomes[1]}"
+        return outcomes[0]
+
+    def _fresh_database(self, *, prepared: bool = True) -> None:
+        gateway = self.desk.gateway
+        self.desk.clear()
+        if self.postgres:
+            if gateway.storage.startswith("postgresql") and (name := sa.make_url(gateway.storage).database) not in (
+                self._pg_template,
+                None,
+            ):
+                self.postgres.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            gateway.move(self.postgres.create_database(self._pg_template or "template0"))
+        elif prepared:
+            self.desk.put_sqlite(self._template)
+        if not prepared:
+            store = Database(gateway.storage)
+            store.migrate()
+            store.close()
+
+    def _fresh_mailbox(self) -> str:
+        if self.dovecot is None:
+            return ""
+        user = self._mailbox
+        with self.dovecot.connection(user) as client:
+            client.select("INBOX")
+            if client.untagged_responses["EXISTS"] != [b"0"]:
+                client.store("1:*", "+FLAGS", r"(\Deleted)")
+                client.expunge()
+            for mail in self.script.mails:
+                if mail.imap:
+                    client.append("INBOX", "", "", mail.raw)
+        self.desk.gateway.configure(
+            {
+                "receive.imap.support": f'host = "127.0.0.1"\nport = {self.dovecot.imap_port}\ntls = "none"\n'
+                f'user = "{user}"\nsecret = "file:{self._imap_secret}"\ncatch_up = "all"\njunk_folder = ""'
+            }
+        )
+        return user
+
+    # -------------------------------------------------------------- running
+
+    def run(
+        self,
+        fault: Fault | None,
+        again: Fault | None = None,
+        *,
+        mutant: str = "",
+        patience: float = RESTS_WITHIN,
+        script: scenario.Script | None = None,
+    ) -> Run:
+        """One run. ``again`` strikes the life after the first."""
+        began = time.monotonic()
+        desk, script = self.desk, script or self.script
+        self._fresh_database()
+        desk.sink.taken += self._before
+        user = self._fresh_mailbox()
+        desk.mutant = mutant
+        mta = Mta(desk.gateway.socket)
+        try:
+            play = scenario.Play(desk, script, mta, lambda: len(self._flagged(user)))
+            # The steps of a run without a fault are numbered, too.
+            restless = desk.live(play.at_rest, fault or Fault(act="none"), again, patience)
+            if fault is not None and desk.lives[-1].fault is not None and not restless:
+                # Its orderly end has steps as well; a death there is followed by one more life.
+                desk.end()
+                if any(step.hit for step in desk.steps()) and desk.lives[-1].code != 0:
+                    restless = desk.live(play.at_rest, None, None, patience)
+            desk.kill()
+        finally:
+            mta.close()
+            desk.kill()
+        flagged = self._flagged(user)
+        seen = Seen(
+            mails=script.everything(),
+            acknowledged=mta.acknowledged,
+            refusals=mta.refusals,
+            flagged=flagged,
+            taken=list(desk.sink.taken),
+            rows=rows.dump(desk.rows()),
+            kills=len(desk.lives),
+            restless=restless,
+        )
+        steps = desk.steps()
+        run = Run(fault, again, steps=len(steps), seconds=time.monotonic() - began, log=desk.gateway.log())
+        run.met = next((f"{step.name} {step.detail}".strip() for step in steps if step.hit), "")
+        run.violations = check(seen, self.expected, script.public)
+        run.ends = [life.code for life in desk.lives]
+        run.postponed = len(mta.postponed)
+        run.unknown = sum(row["state"] == "unknown" for row in seen.rows["deliveries"])
+        run.repeated = _repeated(seen)
+        return run
+
+    def _flagged(self, user: str) -> list[bytes]:
+        if self.dovecot is None:
+            return []
+        mails = self.dovecot.messages(user)
+        return [raw for raw, flags in zip(mails, self.dovecot.flags(user), strict=True) if "$Ticketed" in flags]
+
+    def step(self, fault_at: Callable[[int], Fault], numbers: Iterator[int], until_missed: int = 3) -> Iterator[Run]:
+        """Runs with the fault at each number, until so many in a row have not met it."""
+        missed = 0
+        for number in numbers:
+            run = self.run(fault_at(number))
+            yield run
+            missed = 0 if run.met else missed + 1
+            if missed >= until_missed:
+                return
+
+
+def _repeated(seen: Seen) -> int:
+    answers = {row["message_id"] for row in seen.rows["deliveries"] if not row["automatic"]}
+    times: Counter[str] = Counter()
+    for taken in seen.taken:
+        found = [one for one in answers if one.encode() in taken.content.partition(b"\r\n\r\n")[0]]
+        header = taken.content.partition(b"\r\n\r\n")[0]
+        times.update(one for one in found if b"Message-ID: " + one.encode() in header)
+    return sum(count - 1 for count in times.values() if count > 1)
+
+
+@contextmanager
+def open_bench(
+    folder: Path,
+    *,
+    postgres: PostgresServer | None = None,
+    dovecot: DovecotServer | None = None,
+    mailbox: str = "support@desk.test",
+) -> Iterator[Bench]:
+    """A bench with neighbours of its own; ``dovecot`` may be shared, with a ``mailbox`` for each.
+
+    Without Dovecot all mail comes over LMTP.
+    """
+    with ExitStack() as stack:
+        dns = stack.enter_context(in_background(running_dns(published_zone())))
+        sink = stack.enter_context(in_background(smtp_sink()))
+        nursery = Nursery(build_shim(_cache()))
+        stack.callback(nursery.close)
+        yield Bench(
+            folder, nursery, resolver=dns.address, sink=sink, dovecot=dovecot, postgres=postgres, mailbox=mailbox
+        )
+
+
+def _cache() -> Path:
+    import hashlib
+    import tempfile
+
+    from tests.faults.desk import HERE
+
+    text = hashlib.sha256((HERE / "shim.c").read_bytes()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"ticketgate-shim-{text}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
