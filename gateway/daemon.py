@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -36,11 +37,12 @@ from gateway.outbound.sign import Signer
 from gateway.outbound.transport import Transport
 from gateway.receive import Receiver
 from gateway.resolver import Resolver
+from gateway.safekeeping.keeper import Keeper
 from gateway.schedule import Job, start_schedule
 from gateway.settings import Imap, Settings
-from gateway.store import deliveries, journal
 from gateway.store.database import Database
 from gateway.store.mailboxes import MailboxState
+from gateway.store.presence import Presence
 from gateway.threading.clues import is_bad_token
 from gateway.workers import Intake, Outbox, Reminders, Worker, clock
 
@@ -48,6 +50,7 @@ STOP_SECONDS = 60.0
 """How long sessions inside DATA and mails in hand may take at the end (TimeoutStopSec is longer)."""
 _STALE_SECONDS = 50.0
 _DATABASE_PAUSE = 2.0
+_PRESENCE_PAUSE = 5.0
 
 
 class AlreadyRunningError(Exception):
@@ -62,7 +65,7 @@ class Daemon:
     ) -> None:
         self.settings = settings
         self._reload = reload
-        self._host = f"{socket.gethostname()}:{os.getpid()}"
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._stop = asyncio.Event()
         self.resolver: DnsResolver = resolver or Resolver(settings.authentication.resolver)
         self._tasks: list[asyncio.Task[None]] = []
@@ -79,6 +82,9 @@ class Daemon:
             metrics.enable()
         self.database = Database(settings.storage.url)
         self._take_lock()
+        self.keeper = Keeper(self.database, lambda: self.settings)
+        self.keeper.open()
+        self.presence = Presence(self.database, self._name, _is_gone)
         try:
             await asyncio.to_thread(self._prepare_database)
         except TemporaryError as error:
@@ -89,12 +95,14 @@ class Daemon:
         await self.cage.start()
         self.transport = Transport(settings.send, _password(settings), signer=_signer(settings))
         self.receiver = Receiver(self.database, max_size=_largest(settings), wake=self._received)
-        self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, self._host)
-        self.outbox = Outbox(self.database, self.transport, lambda: self.settings, self._host)
-        self.reminders = Reminders(self.database, lambda: self.settings, self._host)
+        self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, self._name)
+        self.outbox = Outbox(self.database, self.transport, lambda: self.settings, self._name)
+        self.reminders = Reminders(self.database, lambda: self.settings, self._name)
         self.intake.after = self.reminders.after = self._planned
-        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker):
+        self.record = Worker("record", lambda: self.keeper.round(clock()))
+        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker, self.record):
             self._tasks.append(asyncio.create_task(worker.run(), name=worker.name))
+        self._tasks.append(asyncio.create_task(self._look_around(), name="presence"))
         self._schedule = start_schedule(self._jobs())
         await self._open_edges()
         _notify("READY=1", f"STATUS={len(settings.inbox)} inboxes, {len(settings.agents)} agents")
@@ -115,11 +123,29 @@ class Daemon:
         self.database.migrate()
         self.database.check()
         with self.database.begin() as tx:
+            self.keeper.begin(tx, clock())
             clockwork.start_rounds(tx, self.settings, clock())
-            if self.database.is_sqlite:
-                # Nobody else can hold a lease on this file: what a crash left claimed is ours again at once.
-                journal.expire_leases(tx, clock())
-                deliveries.expire_leases(tx, clock())
+        for name in self.presence.announce(clock()):
+            maillog.noted(f"gateway {name} is gone, what it had claimed is taken back")
+
+    async def _look_around(self) -> None:
+        """That we live, as the database sees it, and who does not any more."""
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _PRESENCE_PAUSE)
+                return
+            try:
+                gone = await asyncio.to_thread(self.presence.look_around, clock())
+            except TemporaryError:
+                continue  # the workers meet the same trouble and say so; the next look puts it right
+            for name in gone:
+                maillog.noted(f"gateway {name} is gone, what it had claimed is taken back")
+            if gone:
+                self._wake_workers()
+
+    def _wake_workers(self) -> None:
+        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker):
+            worker.wake()
 
     async def _prepare_later(self) -> None:
         while not self._stop.is_set():
@@ -131,8 +157,7 @@ class Daemon:
             except TemporaryError:
                 continue
             maillog.noted("the database is back")
-            for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker):
-                worker.wake()
+            self._wake_workers()
             return
 
     def _rules(self) -> Rules:
@@ -168,6 +193,9 @@ class Daemon:
             else:
                 maillog.mailbox_well(mailbox.handle)
 
+        async def may_read() -> bool:
+            return await asyncio.to_thread(self.presence.lead, f"mailbox:{mailbox.handle}")
+
         state = MailboxState(self.database)
         reader = MailboxReader(
             mailbox,
@@ -179,8 +207,9 @@ class Daemon:
             password=password,
             clock=clock,
             jitter=random.random,
+            may_read=may_read,
         )
-        junk = JunkWatch(mailbox, state=state, report=report, password=password)
+        junk = JunkWatch(mailbox, state=state, report=report, password=password, may_read=may_read)
         self._tasks.append(asyncio.create_task(reader.run(self._stop), name=f"imap {mailbox.handle}"))
         self._tasks.append(asyncio.create_task(junk.run(self._stop), name=f"junk {mailbox.handle}"))
 
@@ -219,6 +248,7 @@ class Daemon:
             Job("intake", 5, self.intake.worker.wake),
             Job("outbox", 2, self.outbox.worker.wake),
             Job("reminders", 10, self.reminders.worker.wake),
+            Job("record", 15, self.record.wake),
             Job("watchdog", 10, self._watchdog),
         ]
         if self.settings.metrics.textfile:
@@ -277,19 +307,36 @@ class Daemon:
         for listener in self._listeners:
             await listener.stop(STOP_SECONDS / 2)
         self._schedule.shutdown(wait=False)
-        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker):
+        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker, self.record):
             worker.stop()
         _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS / 2)
         for task in late:
             task.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(self.intake.drain(), self.outbox.drain()), 10)
+        await self.keeper.round(clock())
         await self.cage.close()
         await self.transport.close()
+        await asyncio.to_thread(self.presence.leave)
         await asyncio.to_thread(self.database.close)
         maillog.stopped("ticketgate")
         if self._lock is not None:
             os.close(self._lock)
+
+
+def _is_gone(name: str) -> bool:
+    """Of a gateway on this host: no process has its number. Of any other nothing is known."""
+    host, _, rest = name.partition(":")
+    number = rest.partition(":")[0]
+    if host != socket.gethostname() or not number.isdigit():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it runs, as somebody else
+        return False
+    return False
 
 
 def _password(settings: Settings) -> str:

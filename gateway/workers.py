@@ -26,7 +26,7 @@ from gateway.store import deliveries, journal, timers
 from gateway.store.database import Database
 
 LEASE = timedelta(minutes=5)
-"""How long a claimed row is ours; a crash gives it back when this has passed (at once on SQLite: one daemon)."""
+"""After this a row that its worker lost sight of is claimed again; a dead gateway's rows are taken back at once."""
 IN_FLIGHT = 96
 """Mails between claim and commit: enough to keep the children busy and the commits large."""
 IN_FLIGHT_OCTETS = 64 * 1024 * 1024
@@ -92,7 +92,7 @@ class Intake:
             settings,
             host,
         )
-        self._flying: dict[asyncio.Task[None], int] = {}  # octets
+        self._flying: dict[asyncio.Task[None], InboundMail] = {}
         self._more = False  # the last claim was full: there may be mail that nobody rings for
         self.worker = Worker("intake", self._round)
         self.after: Callable[[Plan], None] = lambda plan: None
@@ -104,17 +104,21 @@ class Intake:
             self._more = True
             return False
         now = clock()
-        mails = await self._database.write(lambda tx: journal.claim(tx, CLAIM, self._host, now, LEASE))
+        mine = {mail.id for mail in self._flying.values()}
+        mails = await self._database.write(lambda tx: journal.claim(tx, CLAIM, self._host, now, LEASE, mine))
         for mail in mails:
             task = asyncio.create_task(self._one(mail))
-            self._flying[task] = len(mail.raw)
+            self._flying[task] = mail
             task.add_done_callback(self._landed)
         self._more = len(mails) == CLAIM
         return self._more
 
     def _has_room(self) -> bool:
         # By thirds, or each mail that lands would have a claim of its own.
-        return len(self._flying) <= IN_FLIGHT * 2 // 3 and sum(self._flying.values()) < IN_FLIGHT_OCTETS
+        return len(self._flying) <= IN_FLIGHT * 2 // 3 and self._octets() < IN_FLIGHT_OCTETS
+
+    def _octets(self) -> int:
+        return sum(len(mail.raw) for mail in self._flying.values())
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         del self._flying[task]
@@ -166,7 +170,7 @@ class Outbox:
 
     def __init__(self, database: Database, transport: Transport, settings: Callable[[], Settings], host: str) -> None:
         self._database, self._transport, self._settings, self._host = database, transport, settings, host
-        self._flying: set[asyncio.Task[None]] = set()
+        self._flying: dict[asyncio.Task[None], int] = {}  # numbers of deliveries
         self._more = False  # the last claim was full, or there was no room for one
         self._breaker = Breaker()
         self.worker = Worker("outbox", self._round)
@@ -176,10 +180,13 @@ class Outbox:
         self._more = True
         if room > 0:
             now = clock()
-            claimed = await self._database.write(lambda tx: deliveries.claim_due(tx, room, self._host, now, LEASE))
+            mine = set(self._flying.values())
+            claimed = await self._database.write(
+                lambda tx: deliveries.claim_due(tx, room, self._host, now, LEASE, mine)
+            )
             for delivery in await self._without_surplus(claimed, now):
                 task = asyncio.create_task(self._one(delivery))
-                self._flying.add(task)
+                self._flying[task] = delivery.id
                 task.add_done_callback(self._landed)
             self._more = len(claimed) == room
             if self._more and not self._flying:
@@ -207,7 +214,7 @@ class Outbox:
         return [delivery for delivery in claimed if delivery not in surplus]
 
     def _landed(self, task: asyncio.Task[None]) -> None:
-        self._flying.discard(task)
+        del self._flying[task]
         if self._more:
             self.worker.wake()
 

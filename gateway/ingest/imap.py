@@ -16,11 +16,13 @@ from gateway.ingest.imap_client import ImapError, ImapSession, LoginRefused, Ref
 from gateway.ingest.imap_folder import (
     Folder,
     ImapState,
+    MayRead,
     NothingStored,
     Password,
     Receive,
     Report,
     Work,
+    anybody,
     read_duration,
 )
 from gateway.ingest.imap_syntax import check_name, encode_name
@@ -30,6 +32,7 @@ __all__ = ["ImapMark", "ImapState", "MailboxReader", "Password", "Receive", "Rep
 
 MAX_POLL = 300.0
 """Seconds: a folder is looked at this often whatever the server announces."""
+_OTHERS = 5.0  # seconds between two looks whether the gateway that reads the mailbox is still there
 _MAX_PAUSE = 120.0  # seconds between two connections in the end; half of it at least
 
 
@@ -60,10 +63,12 @@ class MailboxReader:
         password: Password,
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
+        may_read: MayRead = anybody,
         patience: float = 60.0,
         pace: float = 1.0,
     ) -> None:
-        """``address``: the envelope recipient of every mail; ``jitter``: 0 to 1.
+        """``address``: the envelope recipient of every mail; ``jitter``: 0 to 1; ``may_read``: asked before each pass,
+        as one gateway reads a mailbox at a time.
 
         ``patience``: seconds of silence until a server is given up; ``pace``: seconds of the first pause after trouble.
         ValueError when the settings can never work.
@@ -80,6 +85,7 @@ class MailboxReader:
         )
         self._receive, self._state, self._announce, self._password = receive, state, report, password
         self._clock, self._jitter, self._patience, self._pace = clock, jitter, patience, pace
+        self._may_read = may_read
         self._work = Work()
         self._failures = 0
         self._problems: set[str] = set()
@@ -94,6 +100,10 @@ class MailboxReader:
         while not stop.is_set():
             self._work.progress = False
             try:
+                if not await self._may_read():
+                    self.last_success = loop.time()  # another gateway reads it, and has the alarms
+                    await _pause(stop, _OTHERS * self._pace)
+                    continue
                 await self._visit(stop)
             except LoginRefused as error:
                 self._report("login", str(error))
@@ -137,7 +147,7 @@ class MailboxReader:
                 self._work,
             )
             await folder.begin(selected)
-            while not stop.is_set():
+            while not stop.is_set() and await self._may_read():
                 await folder.take_over(stop)
                 self._succeeded()
                 await self._wait(session, min(folder.next_retry(), MAX_POLL), stop)

@@ -52,12 +52,19 @@ class ImapState(Protocol):
         """UIDs noted by ``failed`` that have no journal row since -> ``final``."""
 
 
+MayRead = Callable[[], Awaitable[bool]]
+"""Whether this gateway reads the mailbox now, and no other. TemporaryError when nobody can say."""
 Receive = Callable[[Envelope, bytes], Awaitable[object]]
 """Takes responsibility for one mail: returns after the commit, raises TemporaryError or PermanentError."""
 Password = Callable[[bool], Awaitable[str]]
 """The password, or for the oauth2 kinds an access token; True asks for a fresh one because the last was refused."""
 Report = Callable[[str, str], None]
 """Tells operators: which problem (a stable name) and what happened; "" says that it is over."""
+
+
+async def anybody() -> bool:
+    """Where there is one gateway, it may read."""
+    return True
 
 
 class NothingStored(Exception):

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gateway import settings
 from gateway.ingest.imap_client import MAX_RANGE, ImapError, ImapSession, Refused, open_mailbox
-from gateway.ingest.imap_folder import ImapState, Password, Report
+from gateway.ingest.imap_folder import ImapState, MayRead, Password, Report, anybody
 from gateway.model import ImapMark
 
 INTERVAL = 600.0
@@ -23,17 +23,25 @@ class JunkWatch:
     """Tells operators how many mails are new in a mailbox's junk folder; touches nothing there."""
 
     def __init__(
-        self, mailbox: settings.Imap, *, state: ImapState, report: Report, password: Password, patience: float = 60.0
+        self,
+        mailbox: settings.Imap,
+        *,
+        state: ImapState,
+        report: Report,
+        password: Password,
+        may_read: MayRead = anybody,
+        patience: float = 60.0,
     ) -> None:
         """``mailbox.junk_folder``: a name, or "auto" for the folder the server marks as junk; "" or "off" for none."""
         self._mailbox, self._state, self._report = mailbox, state, report
-        self._password, self._patience = password, patience
+        self._password, self._may_read, self._patience = password, may_read, patience
 
     async def run(self, stop: asyncio.Event, interval: float = INTERVAL) -> None:
         """Look every ``interval`` seconds until stopped; a look that fails is left to the next."""
         while self._mailbox.junk_folder not in ("", "off") and not stop.is_set():
             try:
-                await self.look()
+                if await self._may_read():
+                    await self.look()
             except ImapError:
                 pass  # MailboxReader has the same server and raises the alarm
             except Exception as error:  # noqa: BLE001 - the edge: the database or the secret may be back next time

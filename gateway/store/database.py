@@ -38,6 +38,9 @@ _READERS = 4
 _TRIES = 3
 _MIGRATION_LOCK = 0x7467  # any number, the same on every host
 _RETRIED_STATES = ("40001", "40P01")  # serialization_failure, deadlock_detected
+# A host that lost its power says no goodbye: both ends must notice, we for our work, the server for our advisory locks.
+_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+_KEEPALIVE_SERVER = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 _SQLITE_ERROR = 1  # a statement that cannot be right, e.g. an unknown column
 _SQLITE_FULL = 13
 _SQLITE_UNREADABLE = (11, 26)  # CORRUPT, NOTADB
@@ -124,13 +127,13 @@ class Database:
         self._starting = threading.Lock()
         self._closed = False
 
-    @property
-    def is_sqlite(self) -> bool:
-        return self.sqlite_file is not None
-
     def mark_with(self, mark_key: bytes) -> None:
         """Mark what is written from now on as written by the installation (``SealKey.mark_key``)."""
         self._engine.update_execution_options(**{OPTION: mark_key})
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.sqlite_file is not None
 
     # -------------------------------------------------------------- asking
 
@@ -154,6 +157,18 @@ class Database:
         try:
             with self._engine.begin() as tx:
                 yield tx
+        except (DBAPIError, PoolTimeout) as error:
+            raise self._meaning(error) from error
+
+    def connection_of_its_own(self) -> Connection:
+        """PostgreSQL: one more connection, outside the pool, each statement its own transaction; who asked closes it.
+
+        Raises TemporaryError.
+        """
+        try:
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
+            return connection
         except (DBAPIError, PoolTimeout) as error:
             raise self._meaning(error) from error
 
@@ -364,7 +379,12 @@ def _sqlite_engine(path: Path, readonly: bool) -> Engine:
 def _postgresql_engine(url: str) -> Engine:
     engine = sa.create_engine(
         sa.make_url(url).set(drivername="postgresql+psycopg"),
-        connect_args={"connect_timeout": 10, "application_name": "ticketgate", "options": "-c lock_timeout=30s"},
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "ticketgate",
+            "options": f"-c lock_timeout=30s {_KEEPALIVE_SERVER}",
+            **_KEEPALIVE,
+        },
         pool_size=_WRITERS + _READERS,
         max_overflow=2,
         pool_timeout=30,

@@ -6,7 +6,7 @@ worker was lost in the middle of an attempt is due again in the first case and e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,8 +17,9 @@ from sqlalchemy import Connection
 
 from gateway.model import Delivery, OutboundMail, Plan
 from gateway.seal import ENDED, QUEUED
+from gateway.store.gate import is_held
 from gateway.store.marks import mark_ids
-from gateway.store.schema import deliveries, insert_once, message_ids
+from gateway.store.schema import claimable, deliveries, insert_once, message_ids
 
 
 class DeliveryState(StrEnum):
@@ -108,13 +109,17 @@ def enqueue(
     return numbers
 
 
-def claim_due(tx: Connection, limit: int, worker: str, now: datetime, lease: timedelta) -> list[Delivery]:
+def claim_due(
+    tx: Connection, limit: int, worker: str, now: datetime, lease: timedelta, but_not: Collection[int] = ()
+) -> list[Delivery]:
     """At most ``limit`` due mails, each marked TRANSMITTING with its attempt counted.
 
     Commit before connecting: what happens after is then known to have been possible. Attempts whose lease ended are
-    taken up again for a person's answer; automatic ones become UNKNOWN and are never sent again.
+    taken up again for a person's answer; automatic ones become UNKNOWN and are never sent again. ``but_not``: what the
+    worker is sending now, though the clock may say that its lease is over.
     """
-    lost = (deliveries.c.state == DeliveryState.TRANSMITTING) & (deliveries.c.due_at <= now)
+    free = claimable(deliveries.c.lease_owner, worker) & deliveries.c.id.not_in(but_not)
+    lost = (deliveries.c.state == DeliveryState.TRANSMITTING) & (deliveries.c.due_at <= now) & free
     ended = tx.execute(
         sa.update(deliveries)
         .where(lost, deliveries.c.automatic.is_(True))
@@ -128,9 +133,11 @@ def claim_due(tx: Connection, limit: int, worker: str, now: datetime, lease: tim
         .returning(deliveries.c.id)
     )
     mark_ids(tx, ENDED, list(ended.scalars()))
+    if is_held(tx):  # the store was put back: nothing but the alarm leaves until an operator says so
+        free = free & (deliveries.c.kind == "alert")
     due = (
         sa.select(deliveries.c.id)
-        .where(deliveries.c.due_at <= now)
+        .where(deliveries.c.due_at <= now, free)
         .order_by(deliveries.c.due_at, deliveries.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -149,9 +156,11 @@ def claim_due(tx: Connection, limit: int, worker: str, now: datetime, lease: tim
     return [_to_delivery(row) for row in sorted(rows, key=lambda row: row.id)]
 
 
-def expire_leases(tx: Connection, now: datetime) -> int:
-    """Treat every attempt as lost: only where no other host can be in the middle of one (SQLite, at the start)."""
+def expire_leases(tx: Connection, now: datetime, owner: str | None) -> int:
+    """Treat every attempt of ``owner``, who is dead, as lost; None: of anybody."""
     lost = deliveries.c.state == DeliveryState.TRANSMITTING
+    if owner is not None:
+        lost = lost & (deliveries.c.lease_owner == owner)
     return tx.execute(sa.update(deliveries).where(lost).values(due_at=now)).rowcount
 
 

@@ -28,7 +28,7 @@ from gateway.seal import DECIDED, RECEIVED
 from gateway.store import people
 from gateway.store.columns import EPOCH
 from gateway.store.marks import mark_ids
-from gateway.store.schema import imap_positions, insert_once, journal, raw
+from gateway.store.schema import claimable, imap_positions, insert_once, journal, raw
 
 
 class JournalState(StrEnum):
@@ -175,14 +175,17 @@ _SAME_ARRIVAL = sa.select(journal.c.id).where(
 # ------------------------------------------------------------------ work
 
 
-def claim(tx: Connection, limit: int, worker: str, now: datetime, lease: timedelta) -> list[InboundMail]:
+def claim(
+    tx: Connection, limit: int, worker: str, now: datetime, lease: timedelta, but_not: Collection[int] = ()
+) -> list[InboundMail]:
     """At most ``limit`` rows that are due, oldest first, for this worker until ``now + lease``.
 
     New rows, waiting rows whose time has come, and rows whose worker was lost. Every claim counts as an attempt.
+    ``but_not``: rows the worker has in hand, though the clock may say that their lease is over.
     """
     due = (
         sa.select(journal.c.id)
-        .where(journal.c.due_at <= now)
+        .where(journal.c.due_at <= now, claimable(journal.c.lease_owner, worker), journal.c.id.not_in(but_not))
         .order_by(journal.c.due_at, journal.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)  # PostgreSQL; SQLite has one writer and drops it
@@ -304,9 +307,10 @@ def _decided(tx: Connection, row_id: int, rows: int) -> bool:
     return rows == 1
 
 
-def expire_leases(tx: Connection, now: datetime) -> int:
-    """Take back every claim at once: only for a database that nobody else can be working on (SQLite, at the start)."""
-    claimed = journal.c.state.in_((JournalState.RECEIVED, JournalState.WAITING)) & (journal.c.lease_owner != "")
+def expire_leases(tx: Connection, now: datetime, owner: str | None) -> int:
+    """Take back at once what ``owner``, who is dead, had claimed; None: whoever had it."""
+    theirs = journal.c.lease_owner != "" if owner is None else journal.c.lease_owner == owner
+    claimed = journal.c.state.in_((JournalState.RECEIVED, JournalState.WAITING)) & theirs
     return tx.execute(sa.update(journal).where(claimed).values(due_at=now, lease_owner="")).rowcount
 
 

@@ -2,9 +2,9 @@
 
 Conventions. A time is a whole number of microseconds since 1970 in UTC: both databases then return exactly the aware
 datetime that was written, and compare it alike. A row that waits for its time has ``due_at``; NULL means nothing is
-due. A claim moves ``due_at`` to the end of its lease, so a claim that was lost with its worker comes back by itself
-and one index serves claims, retries and leases. Text is cleaned of NUL and lone surrogates on its way in: PostgreSQL
-refuses the first, both drivers the second, and mail contains either.
+due. A claim moves ``due_at`` to the end of its lease and names its gateway; it ends by that gateway, or with it
+(:mod:`gateway.store.presence`). One index serves claims, retries and leases. Text is cleaned of NUL
+and lone surrogates on its way in: PostgreSQL refuses the first, both drivers the second, and mail contains either.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     ForeignKey,
     Index,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -408,6 +410,25 @@ erasures = Table(
     _json("facts"),  # [kind, a, b] of everything whose content went
     _json("counts"),
 )
+
+
+# ------------------------------------------------------------------ the gateways that share the database
+
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("name", Text, primary_key=True),  # of one process, as it stands in lease_owner
+    _moment("started_at"),
+    _moment("missed_at", nullable=True),  # first seen without its lock
+)
+
+
+# ------------------------------------------------------------------ whose claim counts
+
+
+def claimable(owner: ColumnElement[str], worker: str) -> ColumnElement[bool]:
+    """Of a row that is due: nobody has it, ``worker`` lost sight of it, or no living gateway has that name."""
+    return (owner == "") | (owner == worker) | owner.not_in(select(gateways.c.name))
 
 
 # ------------------------------------------------------------------ never check, then insert (libraries.md Q4)

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
 from gateway.model import Plan, Timer, TimerSet
-from gateway.store.schema import insert_once, timers, upsert
+from gateway.store.gate import is_held
+from gateway.store.schema import claimable, insert_once, timers, upsert
 
 _CLEAR = sa.delete(timers).where(
     timers.c.ticket == bindparam("of_ticket"), timers.c.kind.in_(bindparam("kinds", expanding=True))
@@ -73,9 +74,11 @@ def clear(tx: Connection, ticket: int, kinds: Sequence[str] = (), party: int | N
 
 def claim_due(tx: Connection, limit: int, worker: str, now: datetime, lease: timedelta) -> list[Timer]:
     """At most ``limit`` due timers, earliest first, for this worker until ``now + lease``."""
+    if is_held(tx):
+        return []  # the store was put back: nothing that was due meanwhile is made up for
     due = (
         sa.select(timers.c.id)
-        .where(timers.c.claim_at <= now)
+        .where(timers.c.claim_at <= now, claimable(timers.c.lease_owner, worker))
         .order_by(timers.c.claim_at, timers.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -90,6 +93,12 @@ def claim_due(tx: Connection, limit: int, worker: str, now: datetime, lease: tim
         Timer(id=row.id, kind=row.kind, due_at=row.due_at, ticket=row.ticket, party=row.party, data=row.data)
         for row in sorted(rows, key=lambda row: (row.due_at, row.id))
     ]
+
+
+def expire_leases(tx: Connection, now: datetime, owner: str | None) -> int:
+    """Take back at once what ``owner``, who is dead, had claimed; None: whoever had it."""
+    theirs = timers.c.lease_owner != "" if owner is None else timers.c.lease_owner == owner
+    return tx.execute(sa.update(timers).where(theirs).values(claim_at=now, lease_owner="")).rowcount
 
 
 def finish(tx: Connection, timer: Timer) -> bool:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
@@ -20,7 +19,6 @@ import sqlalchemy as sa
 from gateway.demo.mail_client import write_mail
 from gateway.store import journal
 from gateway.store.database import Database
-from gateway.store.deliveries import expire_leases as expire_attempts
 from gateway.store.schema import deliveries
 from gateway.store.schema import journal as journal_table
 from tests.support.databases import SQLITE_AND_POSTGRESQL, PostgresServer
@@ -124,10 +122,6 @@ def test_what_was_acknowledged_is_there_once_and_nobody_is_written_to_twice(cras
     kill_at_random(gateway, mta, sink, mails, random.Random(seed))
     assert not mta.refusals, "a failure of ours was answered as if it were permanent"
     assert set(mta.acknowledged) == set(mails)
-    if gateway.storage.startswith("postgresql"):
-        gateway.kill()
-        end_leases(gateway.storage)
-        gateway.start()
     gateway.settled(180)
 
     stored = Counter(stored_mails(gateway.storage))
@@ -173,17 +167,6 @@ def reach(count: Callable[[], int], wanted: int) -> None:
     ends = time.monotonic() + 10
     while count() < wanted and time.monotonic() < ends:
         time.sleep(0.001)
-
-
-def end_leases(storage: str) -> None:
-    """What five minutes do: other hosts may use this database, so a start takes nothing back that a crash left."""
-    database = Database(storage)
-    try:
-        with database.begin() as tx:
-            journal.expire_leases(tx, datetime.now(UTC))
-            expire_attempts(tx, datetime.now(UTC))
-    finally:
-        database.close()
 
 
 def stored_mails(storage: str) -> Iterator[bytes]:

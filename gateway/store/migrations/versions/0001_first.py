@@ -283,6 +283,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("ticket", "party", name=op.f("pk_participants")),
     )
     _create_the_record()
+    op.create_table(
+        "gateways",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("missed_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_gateways")),
+    )
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE TABLE search (ticket bigint NOT NULL, event bigint NOT NULL, vector tsvector NOT NULL,"
