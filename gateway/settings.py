@@ -407,6 +407,8 @@ class Security:
     clamd: str = ""
     token_key: Secret = Secret("file:/var/lib/ticketgate/token.key")
     """HMAC keys of tokens and Message-IDs; made by init; in backups."""
+    seal_key: Secret = Secret("")
+    """The key that signs the record; empty: seal.key beside the token key, made at the first start; in backups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": ("explain", "why a mail went where it went: a stored one, or a file as if it arrived now"),
     "examine": ("examine", "what mails say, without database or daemon"),
     "inject": ("inject", "hand one mail to the running gateway (pipe delivery)"),
+    "verify": ("verify", "prove that nothing was lost, changed or inserted since it was sealed"),
     "db": ("setup", "check or migrate the database"),
     "version": ("setup", "print the version"),
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
 from gateway.configure import find_path, load
+from gateway.safekeeping.outside import load_seal_key
+from gateway.seal import SealKey
 from gateway.settings import Settings
 from gateway.store.database import Database
 
@@ -30,7 +33,19 @@ def opened(settings: Settings) -> Iterator[Connection]:
     database = Database(settings.storage.url)
     try:
         database.check()
+        key = find_seal_key(settings)
+        if key is not None:
+            database.mark_with(key.mark_key)
         with database.begin() as tx:
             yield tx
     finally:
         database.close()
+
+
+def find_seal_key(settings: Settings) -> SealKey | None:
+    """The key that marks what is written; without it `ticketgate verify` finds what a command writes as strange."""
+    try:
+        return load_seal_key(settings)
+    except (OSError, ValueError) as error:
+        print(f"ticketgate: the seal key cannot be read: {error}", file=sys.stderr)
+        return None

@@ -12,7 +12,12 @@ from sqlalchemy import Connection
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, when
+from gateway.clockwork import start_rounds
+from gateway.safekeeping.outside import read_sent, state_folder
+from gateway.settings import Settings
 from gateway.store import deliveries
+from gateway.store.gate import held_since
+from gateway.store.recovery import release_outbox
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
@@ -33,6 +38,13 @@ def run(command: str, arguments: Sequence[str]) -> int:
     with opened(settings) as tx:
         if options.deed == "list":
             _list(tx, as_json=options.json)
+            since = held_since(tx)
+            if since is not None:
+                print(
+                    f"held as a whole: the database was put back to {when(since)}. Nothing leaves until you say\n"
+                    "  ticketgate queue release",
+                    file=sys.stderr,
+                )
             return OK
         if options.deed == "show":
             entry = deliveries.find(tx, options.number or 0)
@@ -46,11 +58,28 @@ def run(command: str, arguments: Sequence[str]) -> int:
         elif options.deed == "hold":
             count = deliveries.hold(tx, options.number)
         elif options.deed == "release":
+            if options.number is None:
+                _open_gate(tx, settings, now)
             count = deliveries.release(tx, now, options.number)
         else:
             count = deliveries.flush(tx, now, options.number)
     print(f"{count} mail{'' if count == 1 else 's'}")
     return OK if count or options.number is None else NOUSER
+
+
+def _open_gate(tx: Connection, settings: Settings, now: datetime) -> None:
+    """After a restore: let mail leave again, but not what is known to have left before."""
+    released = release_outbox(tx, read_sent(state_folder(settings)), now)
+    if released is None:
+        return
+    start_rounds(tx, settings, now)
+    print("the outbox is open again")
+    if released.sent_before:
+        print(f"{released.sent_before} waiting mails had left before the restore and are not sent again")
+    if released.moved:
+        print(f"{released.moved} reminders that fell due meanwhile come later, by the time that is missing")
+    if released.rounds:
+        print(f"{released.rounds} digests and reports that were due are left out")
 
 
 def _list(tx: Connection, *, as_json: bool) -> None:

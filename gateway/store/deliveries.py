@@ -133,11 +133,12 @@ def claim_due(
         .returning(deliveries.c.id)
     )
     mark_ids(tx, ENDED, list(ended.scalars()))
+    wanted = deliveries.c.due_at <= now
     if is_held(tx):  # the store was put back: nothing but the alarm leaves until an operator says so
-        free = free & (deliveries.c.kind == "alert")
+        wanted = wanted & (deliveries.c.kind == "alert")
     due = (
         sa.select(deliveries.c.id)
-        .where(deliveries.c.due_at <= now, free)
+        .where(wanted, free)
         .order_by(deliveries.c.due_at, deliveries.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)

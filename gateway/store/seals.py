@@ -26,11 +26,16 @@ _WAITING = sa.select(unsealed).where(unsealed.c.refused.is_(False)).order_by(uns
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What a pass did. ``refused``: facts written by somebody without the key; they stay, unsealed."""
+    """What a pass did.
+
+    ``refused``: facts written by somebody without the key; they stay, unsealed. ``sent``: deliveries that were sealed
+    as sent.
+    """
 
     seal: Seal | None = None
     refused: tuple[FactKey, ...] = ()
     more: bool = False
+    sent: tuple[int, ...] = ()
 
 
 def find_last(tx: Connection) -> Seal | None:
@@ -64,7 +69,7 @@ def seal_waiting(tx: Connection, key: SealKey, now: datetime) -> Sealed:
     if last is None:
         tx.execute(sa.delete(unsealed))
         there = _everything(tx)
-        return Sealed(_write(tx, key, None, there, now) if there else None)
+        return Sealed(_write(tx, key, None, there, now) if there else None, sent=_sent(there))
     waiting = tx.execute(_WAITING).all()
     if not waiting:
         return Sealed()
@@ -85,7 +90,12 @@ def seal_waiting(tx: Connection, key: SealKey, now: datetime) -> Sealed:
     for kind, keys in wanted.items():
         found = read_facts(tx, kind, keys)
         facts.update(((kind, *k), found.get(k, [])) for k in keys)  # one that is gone is sealed as nothing
-    return Sealed(_write(tx, key, last, facts, now) if facts else None, refused, len(waiting) == BATCH)
+    more = len(waiting) == BATCH
+    return Sealed(_write(tx, key, last, facts, now) if facts else None, refused, more, _sent(facts))
+
+
+def _sent(facts: dict[FactKey, list[Any]]) -> tuple[int, ...]:
+    return tuple(a for (kind, a, _), values in facts.items() if kind == sealing.ENDED and values[:1] == ["sent"])
 
 
 def _everything(tx: Connection) -> dict[FactKey, list[Any]]:

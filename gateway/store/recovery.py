@@ -1,0 +1,185 @@
+"""A store that went back in time: recognised by what is known outside it, and made safe (security.md 14.3).
+
+Until an operator releases the outbox nothing leaves and no timer falls due, so that nothing is sent twice and nothing
+that was due meanwhile is sent all at once. IMAP folders are read again from their first mail, where what is known is
+recognised. Numbers of tickets go on behind those the lost time may have used: a token of a ticket that was lost must
+never name another customer's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, bindparam
+
+from gateway.seal import ENDED
+from gateway.store.columns import EPOCH
+from gateway.store.gate import HELD, held_since
+from gateway.store.marks import mark_ids
+from gateway.store.schema import (
+    counters,
+    deliveries,
+    imap_marks,
+    insert_once,
+    journal,
+    persons,
+    tickets,
+    timers,
+    upsert,
+)
+from gateway.store.seals import find_last, find_seal
+
+TICKETS_SKIPPED = 1000
+"""Numbers left out where nobody knows how many the lost time gave out."""
+_MARGIN = 100
+_MICROSECOND = timedelta(microseconds=1)
+_RESTORED, _IDENTITY = "restored", "store"
+_COUNTERS = sa.select(counters.c.name, counters.c.value)
+_OPEN = ("queued", "transmitting", "deferred", "held")
+_CLOCKS = ("unclaimed-%", "unanswered-%", "waiting", "autoclose", "held-%", "collision-%", "offer")
+"""Timers that measure how long nothing happened; others are moments somebody chose, or rounds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a store has come: what the start mark keeps outside it."""
+
+    store: int  # which store this is; another number, another store
+    restored: int  # how often it was put back
+    journal: int
+    deliveries: int
+    ticket: int
+    seal: int
+    seal_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What ``queue release`` did after a restore."""
+
+    sent_before: int  # mails that had left already
+    moved: int  # clocks of tickets that stood still meanwhile
+    rounds: int  # digests and reports that are left out
+
+
+def read_standing(tx: Connection) -> Standing:
+    """How far the store has come; gives it its identity when it has none."""
+    found = {row.name: row.value for row in tx.execute(_COUNTERS)}
+    if _IDENTITY not in found:
+        tx.execute(insert_once(tx, counters), {"name": _IDENTITY, "value": secrets.randbits(62)})
+        found[_IDENTITY] = tx.execute(sa.select(counters.c.value).where(counters.c.name == _IDENTITY)).scalar_one()
+    last = find_last(tx)
+    return Standing(
+        store=found[_IDENTITY],
+        restored=found.get(_RESTORED, 0),
+        journal=tx.execute(sa.select(sa.func.coalesce(sa.func.max(journal.c.id), 0))).scalar_one(),
+        deliveries=tx.execute(sa.select(sa.func.coalesce(sa.func.max(deliveries.c.id), 0))).scalar_one(),
+        ticket=found.get("ticket", 0),
+        seal=last.number if last else 0,
+        seal_digest=last.digest.hex() if last else "",
+    )
+
+
+def find_loss(tx: Connection, now_standing: Standing, mark: Standing) -> str:
+    """In what way the store is behind its mark, as a sentence; "" when it is not, or was put back on purpose since."""
+    if now_standing.store != mark.store or now_standing.restored > mark.restored:
+        return ""
+    behind = [
+        f"{was - is_now} {what}"
+        for what, was, is_now in (
+            ("mails received", mark.journal, now_standing.journal),
+            ("mails sent", mark.deliveries, now_standing.deliveries),
+            ("seals", mark.seal, now_standing.seal),
+        )
+        if was > is_now
+    ]
+    if behind:
+        return "it lacks " + ", ".join(behind)
+    seal = find_seal(tx, mark.seal) if mark.seal else None
+    if mark.seal and (seal is None or seal.digest.hex() != mark.seal_digest):
+        return f"seal {mark.seal} is not the one that was made"
+    return ""
+
+
+def make_safe(tx: Connection, since: datetime, mark: Standing | None = None) -> None:
+    """Treat the store as put back to ``since``: hold what leaves, read mailboxes again, leave ticket numbers out."""
+    found = {row.name: row.value for row in tx.execute(_COUNTERS)}
+    known = mark is not None and mark.store == found.get(_IDENTITY)
+    given = max(found.get("ticket", 0), mark.ticket + _MARGIN if known and mark else 0)
+    if not known:
+        given += TICKETS_SKIPPED
+    values = {
+        HELD: (since - EPOCH) // _MICROSECOND,
+        _RESTORED: max(found.get(_RESTORED, 0), mark.restored if known and mark else 0) + 1,
+        "ticket": given,
+    }
+    tx.execute(upsert(tx, counters, "value"), [{"name": name, "value": value} for name, value in values.items()])
+    tx.execute(sa.update(imap_marks).values(uid=imap_marks.c.floor))
+
+
+def release_outbox(tx: Connection, sent: Collection[str], now: datetime) -> Released | None:
+    """Let mail leave again; None when it was not held.
+
+    ``sent``: keys (:func:`sent_keys`) of what is known to have left since; those mails are not sent again. The clocks
+    of tickets that ran out meanwhile stood still; digests and reports that were due are left out.
+    """
+    since = held_since(tx)
+    if since is None:
+        return None
+    tx.execute(upsert(tx, counters, "value"), {"name": HELD, "value": 0})
+    waiting = list(tx.execute(sa.select(deliveries.c.id).where(deliveries.c.state.in_(_OPEN))).scalars())
+    before = [number for number, key in sent_keys(tx, waiting).items() if key in sent]
+    if before:
+        tx.execute(
+            sa.update(deliveries)
+            .where(deliveries.c.id.in_(before))
+            .values(state="sent", due_at=None, ended_at=now, lease_owner="", reply="had been sent before the restore")
+        )
+        mark_ids(tx, ENDED, before)
+    stood = (now - since) // _MICROSECOND
+    clocks = sa.or_(*(timers.c.kind.like(pattern) for pattern in _CLOCKS))
+    due = sa.type_coerce(timers.c.due_at, sa.BigInteger) + stood
+    overdue = (timers.c.due_at <= now) & (timers.c.due_at >= since) & (timers.c.ticket != 0)
+    moved = tx.execute(sa.update(timers).where(overdue, clocks).values(due_at=due, claim_at=due, lease_owner=""))
+    rounds = tx.execute(sa.delete(timers).where(timers.c.ticket == 0, timers.c.due_at <= now))
+    return Released(sent_before=len(before), moved=moved.rowcount, rounds=rounds.rowcount)
+
+
+_KEYS = (
+    sa.select(
+        *(deliveries.c[name] for name in ("id", "kind", "recipient", "ticket", "event")),
+        journal.c.sha256,
+        persons.c.agent,
+    )
+    .outerjoin(journal, (journal.c.id == deliveries.c.cause) & (deliveries.c.cause > 0))
+    .outerjoin(persons, persons.c.party == deliveries.c.party)
+    .where(deliveries.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+
+def sent_keys(tx: Connection, ids: Sequence[int]) -> dict[int, str]:
+    """What is the same about a mail of ours when it is decided again, under other numbers, after a restore.
+
+    Kind, recipient, and the mail that caused it. Staff get a notice again when its ticket has another number now: they
+    answer to numbers. Mail of timers and commands is known by its ticket and event.
+    """
+    found: dict[int, str] = {}
+    for start in range(0, len(ids), 400):
+        for row in tx.execute(_KEYS, {"ids": list(ids[start : start + 400])}):
+            parts = [row.kind, row.recipient, row.sha256 or f"{row.ticket}.{row.event}"]
+            if row.agent:
+                parts.append(str(row.ticket))
+            found[row.id] = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    return found
+
+
+def count_open(tx: Connection) -> tuple[int, int]:
+    """Tickets that are not closed, and mails that wait to be sent: what an operator compares after a restore."""
+    still = sa.select(sa.func.count()).select_from(tickets).where(tickets.c.state.not_in(("closed", "spam")))
+    waiting = sa.select(sa.func.count()).select_from(deliveries).where(deliveries.c.state.in_(_OPEN))
+    return tx.execute(still).scalar_one(), tx.execute(waiting).scalar_one()
