@@ -157,6 +157,32 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One text of a conversation, as evidence of quotation. ``ours``: the desk wrote it to the customer."""
+
+    text: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """What had been said in a ticket when a mail arrived, newest first: texts, and the events they belong to."""
+
+    ticket: int
+    events: tuple[int, ...]
+    said: tuple[Said, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The mail's text taken apart once more beside a ticket's conversation; it counts if the mail is of that ticket."""
+
+    ticket: int
+    events: tuple[int, ...]  # those it was compared with
+    body: Body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forwarded:
     """The original inside a forwarded mail. ``author`` is None when the reader is not certain."""
 
@@ -276,6 +302,7 @@ class Findings:
     forwarded: Forwarded | None = None
     reports: tuple[DeliveryReport, ...] = ()
     authentication: AuthenticationResults = AuthenticationResults()
+    comparison: Comparison | None = None  # when the text repeats what the ticket it answers contains
     needs: tuple[str, ...] = ()  # record keys still lacking; authentication is provisional while not empty
     elapsed_ms: float = 0.0
 

@@ -8,7 +8,7 @@ quote marks; whether it is history or part of an answer depends on what stands a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 from gateway.analysis.attribution import find_attribution
@@ -32,7 +32,7 @@ _END_MARK = re.compile(
 )
 _STATUS = re.compile(
     r"#(\d{1,9}) (?:(?:new(?: [-–] |, )|yours [-–] |NOT SENT [-–] |NOT DELIVERED|INTERNAL NOTE |HELD [-–] |UNPROVEN "
-    r"|UNKNOWN SENDER |AUTHENTICATION FAILED |made from the mail you forwarded)|(?P<other>\S))"
+    r"|UNKNOWN SENDER |NO CLEAR AUTHOR |AUTHENTICATION FAILED |made from the mail you forwarded)|(?P<other>\S))"
 )
 _FOOTER = re.compile(r"#(\d{1,9})(?:  | ·|\t)")  # below "-- ": "#4827  Example Support  Jane Doe"
 
@@ -62,22 +62,23 @@ class History:
 
 def find_history(
     lines: Lines,
-    find_repetition: Callable[[Sequence[str]], int],
+    find_repetition: Callable[[Sequence[str], Set[int]], int],
     is_notice: Callable[[str], bool],
     confirm: Callable[[int], bool] | None = None,
     answers: bool = False,
 ) -> History:
     """Cut and blocks of a text.
 
-    ``find_repetition``: from which line on do these lines repeat known text. ``is_notice``: is a line one of our status
-    lines. ``confirm``: a second opinion on a weak boundary. ``answers``: the subject says that the mail answers.
+    ``find_repetition``: from which line on do these lines repeat known text (with the lines that are attributions).
+    ``is_notice``: is a line one of our status lines. ``confirm``: a second opinion on a weak boundary. ``answers``: the
+    subject says that the mail answers.
     """
     history = History(len(lines), "none")
     _mark_pipes(lines)
     _find_cut(lines, history, is_notice, answers)
     if history.cut == len(lines) and history.weak >= 0 and confirm is not None and confirm(history.weak):
         history.cut, history.rule = history.weak, "agreed"
-    repeated = find_repetition(lines.bare[: history.cut])
+    repeated = find_repetition(lines.bare[: history.cut], history.introductions)
     if repeated < history.cut and any(text.strip() for text in lines.bare[:repeated]):
         history.cut, history.rule = with_attribution(lines, repeated), "known"
     history.blocks = _find_blocks(lines, history)

@@ -1,71 +1,152 @@
 """Text that is already in the conversation: exact, language-free evidence that a passage is history.
 
-Words are compared in runs of five, so that another client's line breaks do not matter.
+Words are compared in runs of five, so that another client's line breaks do not matter. A passage is a stretch of whole
+lines that repeat; a sentence of history inside a line of the author's own is none. What the desk wrote counts at any
+length, what the participants wrote only where a whole mail of theirs is repeated from its beginning: customers paste
+the same log twice, and desks do not write to themselves. Time and memory are linear in the texts, whose words are
+bounded.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.model import Said
 
 _RUN = 5
 _MAX_WORDS = 60_000
 _WORD = re.compile(r"[^\W_]+")
 _MIN_WORDS = 8
+_MIN_LINE = 3  # words of a line that counts though no run of five lies in it
+_REFERENCE = re.compile(r"(?:^|\s)\d{1,8}-[a-z2-7]{4}$")  # "Example Support  Reference 4827-k3r2", below our answers
+
+Words = tuple[str, ...]
 
 
-def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def _runs(words: Sequence[str]) -> Iterator[Words]:
     return zip(*(words[start:] for start in range(_RUN)), strict=False)
 
 
-class KnownText:
-    """Runs of words of all known texts, and the lines of ours that stand alone."""
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Lines ``start`` up to before ``end``. ``whole``: nearly all of one known text; ``ours``: the desk wrote it."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.runs: set[tuple[str, ...]] = set()
-        self.lines: set[str] = set()
+    start: int
+    end: int
+    ours: bool
+    whole: bool
+
+
+class KnownText:
+    """Runs of words of the known texts, and the lines of ours that stand alone."""
+
+    def __init__(self, known: Sequence[Said]) -> None:
+        self.runs: dict[Words, int] = {}  # a bit for each text
+        self.lines: set[str] = set()  # status lines
+        self.whole_lines: dict[Words, int] = {}
+        self.firsts: list[Words] = []
+        self.totals: list[int] = []
+        self.ours = 0
         budget = _MAX_WORDS
-        for text in texts:
-            words = _WORD.findall(text[:400_000].casefold())[:budget]
+        for said in known:
+            lines = said.text[:400_000].casefold().split("\n")
+            by_line = [tuple(_WORD.findall(line)) for line in lines]
+            words = [word for line in by_line for word in line][:budget]
             budget -= len(words)
-            self.runs.update(_runs(words))
-            self.lines.update(line.strip() for line in text.split("\n", 3)[:3] if line.startswith("#"))
+            bit = 1 << len(self.totals)
+            self.ours |= bit if said.ours else 0
+            distinct = set(_runs(words))
+            for run in distinct:
+                self.runs[run] = self.runs.get(run, 0) | bit
+            if budget > 0:
+                for line in by_line:
+                    if len(line) >= _MIN_LINE:
+                        self.whole_lines[line] = self.whole_lines.get(line, 0) | bit
+            self.firsts.append(tuple(words[:_RUN]))
+            self.totals.append(len(distinct))
+            self.lines.update(line.strip() for line in said.text.split("\n", 3)[:3] if line.startswith("#"))
 
     def is_line(self, text: str) -> bool:
         """One of our status lines, word for word."""
         return text in self.lines
 
-    def find_repetition(self, lines: Sequence[str]) -> int:
-        """First line of the passage that repeats known text down to the end; ``len(lines)`` when none does."""
+    def find_passages(self, lines: Sequence[str], neutral: Callable[[int], bool] = lambda at: False) -> list[Passage]:
+        """The passages that are history, in order. Lines that are ``neutral`` (marked as quoted) do not end one."""
         if not self.runs:
-            return len(lines)
-        words: list[str] = []
-        owner: list[int] = []
-        for number, line in enumerate(lines):
-            for word in _WORD.findall(line.casefold()):
-                words.append(word)
-                owner.append(number)
-        if len(words) < _MIN_WORDS:
-            return len(lines)
-        repeated = [False] * len(words)
-        for at, run in enumerate(_runs(words)):
-            if run in self.runs:
-                repeated[at : at + _RUN] = [True] * _RUN
-        return self._suffix(lines, owner, repeated)
+            return []
+        words, first_word, masks = self._compare(lines, neutral)
+        examined = len(first_word) - 1
+        passages: list[Passage] = []
+        start, end, texts, asked = -1, -1, 0, False
+        for at in range(examined + 1):
+            if at < examined:
+                here, there = first_word[at], first_word[at + 1]
+                if here == there:  # no words, or none that count
+                    end = at + 1 if start >= 0 and (neutral(at) or _is_reference(lines[at])) else end
+                    continue
+                mask = self._repeats(words[here:there], masks[here:there]) if here < there else 0
+                if mask:
+                    start = at if start < 0 else start
+                    end, texts, asked = at + 1, texts | mask, lines[at].rstrip().endswith(("?", "？"))
+                    continue
+            if start >= 0:
+                passages += self._judge(start, end, words[first_word[start] : first_word[end]], texts, asked)
+            start, texts = -1, 0
+        return passages
 
-    def _suffix(self, lines: Sequence[str], owner: list[int], repeated: list[bool]) -> int:
-        """The tail in which every line repeats known text. One line of the author's own ends it, however short."""
-        best, same, at = len(lines), 0, len(owner) - 1
-        while at >= 0:
-            line = owner[at]
-            count = hits = 0
-            while at >= 0 and owner[at] == line:
-                count += 1
-                hits += repeated[at]
-                at -= 1
-            if hits < count and hits * 5 < count * 4:
+    def _compare(self, lines: Sequence[str], neutral: Callable[[int], bool]) -> tuple[list[str], list[int], list[int]]:
+        """All words, the first word of each line (one more than lines that were compared: the end), and for each word
+        the texts that have it in a common run."""
+        words: list[str] = []
+        first_word: list[int] = []
+        for number, line in enumerate(lines):
+            first_word.append(len(words))
+            if len(words) > _MAX_WORDS:
                 break
-            same += hits
-            if same >= _MIN_WORDS:
-                best = line
-        return best
+            if not neutral(number) and not _is_reference(line):
+                words += _WORD.findall(line.casefold())
+        else:
+            first_word.append(len(words))
+        masks = [0] * len(words)
+        for at, run in enumerate(_runs(words)):
+            mask = self.runs.get(run)
+            if mask:
+                for number in range(at, at + _RUN):
+                    masks[number] |= mask
+        return words, first_word, masks
+
+    def _repeats(self, words: Sequence[str], masks: Sequence[int]) -> int:
+        """The texts that a line repeats; 0 when it has words of its own."""
+        hits = sum(1 for mask in masks if mask)
+        found = 0
+        if hits * 5 >= len(words) * 4:
+            for mask in masks:
+                found |= mask
+        elif len(words) >= _MIN_LINE:
+            found = self.whole_lines.get(tuple(words), 0)
+        return found
+
+    def _judge(self, start: int, end: int, words: Sequence[str], texts: int, asked: bool) -> Iterator[Passage]:
+        ours = bool(texts & self.ours)
+        if len(words) < _MIN_WORDS and not (asked and ours and len(words) >= _MIN_LINE):
+            return
+        counts = [0] * len(self.totals)
+        inside = set(_runs(words))
+        for run in inside:
+            mask = self.runs.get(run, 0)
+            while mask:
+                lowest = mask & -mask
+                counts[lowest.bit_length() - 1] += 1
+                mask ^= lowest
+        whole = any(
+            total and counts[at] * 10 >= total * 7 and self.firsts[at] in inside for at, total in enumerate(self.totals)
+        )
+        if ours or whole:
+            yield Passage(start, end, ours, whole)
+
+
+def _is_reference(line: str) -> bool:
+    """Our own last line below an answer."""
+    return len(line) <= 120 and line[-5:-4] == "-" and _REFERENCE.search(line) is not None

@@ -9,17 +9,19 @@ cut.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
 
 from gateway.analysis.history import Block, History, find_history, is_furniture, with_attribution
 from gateway.analysis.html import html_to_text
 from gateway.analysis.html_quotes import find_marks, may_mark
-from gateway.analysis.known_text import KnownText
+from gateway.analysis.known_text import KnownText, Passage
 from gateway.analysis.mail_words import REPLY_PREFIX
 from gateway.analysis.quoted_lines import Lines
+from gateway.analysis.repeated import find_end, find_repeated_end, judge
 from gateway.analysis.sign_off import find_sign_off
 from gateway.analysis.talon_voice import ask_talon
-from gateway.model import Body, Mailbox, Message
+from gateway.model import Body, Mailbox, Message, Said
 
 MAX_TEXT = 256 * 1024
 MAX_LINES = 20_000
@@ -31,11 +33,12 @@ _SHARED = re.compile(
 )
 
 
-def split_body(message: Message, known: Sequence[str] = ()) -> Body:
+def split_body(message: Message, known: Sequence[Said] = ()) -> Body:
     """The author's own words, what was quoted, and the signature. Pure; never raises on any text.
 
     ``known``: texts already in the conversation and our own notices; text that repeats them is history even without
-    marks. ``Body.source`` names the rule that found the boundary.
+    marks. Where answers stand between such text, ``new`` keeps it and a mark "> " says whose words they are not.
+    ``Body.source`` names the rule that found the boundary.
     """
     html = message.text_source == "html"
     lines = _separate(message.text.split("\n"))
@@ -43,9 +46,10 @@ def split_body(message: Message, known: Sequence[str] = ()) -> Body:
     marks = find_marks(message.html, examined) if html and message.html else None
     reader = Lines(examined, marks.quoted, marks.soft) if marks else Lines(examined)
     memory = KnownText(known)
+    repetition = _Repetition(memory, message, reader)
     history = find_history(
         reader,
-        lambda bare: _find_repetition(bare, memory, message, reader),
+        repetition.find,
         memory.is_line,
         lambda at: ask_talon(examined, at),
         answers=REPLY_PREFIX.match(message.subject) is not None,
@@ -60,6 +64,8 @@ def split_body(message: Message, known: Sequence[str] = ()) -> Body:
     for at in history.introductions:
         kinds[at] = _QUOTED
     interleaved = _judge_blocks(reader, history, kinds, message.author, html)
+    if repetition.passages:
+        interleaved = _judge_passages(reader, examined, history, kinds, repetition.passages, message) or interleaved
     if history.cut == len(examined) < len(lines):
         kinds[len(examined) :] = [_NEW] * (len(lines) - len(examined))
     elif marks:
@@ -67,6 +73,7 @@ def split_body(message: Message, known: Sequence[str] = ()) -> Body:
             if kinds[at] == _NEW:
                 kinds[at] = _SIGNATURE
     _find_signatures(examined, kinds, message.author, interleaved)
+    lines[: len(examined)] = examined
     new, quoted, signature = (_collect(lines, kinds, kind) for kind in (_NEW, _QUOTED, _SIGNATURE))
     source = history.rule if quoted else "none"
     command_text = new if message.text_source == "plain" else None
@@ -80,19 +87,33 @@ def split_body(message: Message, known: Sequence[str] = ()) -> Body:
     )
 
 
-def _find_repetition(bare: Sequence[str], memory: KnownText, message: Message, reader: Lines) -> int:
-    """Where the lines begin to repeat known text, or what the mail's own HTML part marks as quoted."""
-    found = memory.find_repetition(bare)
-    silent = found == len(bare) == len(reader) and message.text_source == "plain" and not any(reader.quoted)
-    if silent and message.html:
-        # Some clients mark the quote in HTML and leave the text part without any sign of it.
-        lines = html_to_text(message.html).split("\n") if may_mark(message.html) else []
-        marks = find_marks(message.html, lines) if lines else None
-        if marks is not None:
-            rest = marks.rest if marks.rest >= 0 else len(lines)
-            quoted = "\n".join(line for at, line in enumerate(lines) if at in marks.quoted or at >= rest)
-            return KnownText([quoted]).find_repetition(bare)
-    return found
+@dataclass(slots=True)
+class _Repetition:
+    """What of the text repeats known text, or what the mail's own HTML part marks as quoted."""
+
+    memory: KnownText
+    message: Message
+    reader: Lines
+    passages: list[Passage] = field(default_factory=list)
+
+    def find(self, bare: Sequence[str], introductions: Set[int]) -> int:
+        """From which line on all is repetition; ``len(bare)`` when the text does not end in one."""
+        reader = self.reader
+        self.passages = self.memory.find_passages(bare, lambda at: reader.quoted[at] or at in introductions)
+        return find_end(reader, bare, self.passages) if self.passages else self._find_silent(bare)
+
+    def _find_silent(self, bare: Sequence[str]) -> int:
+        """Some clients mark the quote in HTML and leave the text part without any sign of it."""
+        message, reader = self.message, self.reader
+        silent = len(bare) == len(reader) and message.text_source == "plain" and not any(reader.quoted)
+        if silent and message.html:
+            lines = html_to_text(message.html).split("\n") if may_mark(message.html) else []
+            marks = find_marks(message.html, lines) if lines else None
+            if marks is not None:
+                rest = marks.rest if marks.rest >= 0 else len(lines)
+                quoted = "\n".join(line for at, line in enumerate(lines) if at in marks.quoted or at >= rest)
+                return find_repeated_end(bare, quoted)
+        return len(bare)
 
 
 def _separate(lines: list[str]) -> list[str]:
@@ -148,6 +169,26 @@ def _is_history(lines: Lines, blocks: Sequence[Block], number: int, kinds: Seque
     if html:
         return False  # a blockquote of the author's own (dependencies.md 5)
     return any(not lines.blank(at) and kinds[at] == _NEW for at in range(block.start))
+
+
+def _judge_passages(
+    reader: Lines,
+    examined: list[str],
+    history: History,
+    kinds: list[int],
+    passages: Sequence[Passage],
+    message: Message,
+) -> bool:
+    """Passages that repeat the conversation: to the history, or marked in ``examined``; True when answered between."""
+    new = [kind == _NEW for kind in kinds[: len(examined)]]
+    repeated, marked, answered = judge(reader, passages, history.cut, new, message.author)
+    for at in repeated:
+        kinds[at] = _QUOTED
+    if repeated and history.rule == "none":
+        history.rule = "known"
+    for at in marked:
+        examined[at] = "> " + examined[at]
+    return answered
 
 
 def _find_signatures(lines: Sequence[str], kinds: list[int], author: Mailbox | None, interleaved: bool) -> None:

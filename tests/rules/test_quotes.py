@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from gateway.analysis.html import html_to_text
 from gateway.analysis.quotes import split_body
-from gateway.model import Body, Mailbox, Message
+from gateway.model import Body, Mailbox, Message, Said
 from tests.support.quoting import ATTRIBUTIONS, HEADERS
 
 
 def split(text: str, *known: str, subject: str = "", author: Mailbox | None = None) -> Body:
-    return split_body(Message(text=text, text_source="plain", subject=subject, author=author), known)
+    return split_body(Message(text=text, text_source="plain", subject=subject, author=author), _ours(known))
 
 
 def split_html(html: str, *known: str) -> Body:
-    return split_body(Message(text=html_to_text(html), html=html, text_source="html"), known)
+    return split_body(Message(text=html_to_text(html), html=html, text_source="html"), _ours(known))
+
+
+def _ours(texts: Iterable[str]) -> list[Said]:
+    return [Said(text=text, ours=True) for text in texts]
 
 
 # ------------------------------------------------------------------ attributions

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.analysis.forwards import find_forward
 from gateway.analysis.html import html_to_text
 from gateway.analysis.quotes import split_body
-from gateway.model import Body, Mailbox, Message
+from gateway.model import Body, Mailbox, Message, Said
 from tests.support.quoting import ATTRIBUTIONS, HEADERS
 
 pytestmark = pytest.mark.slow  # many examples: not part of make check
@@ -74,13 +76,22 @@ def assert_covers(text: str, body: Body) -> None:
         assert all(any(line == other for other in rest) for line in part.split("\n") if line.strip())
 
 
+def _unmarked(text: str) -> str:
+    """A passage that was quoted without a mark may get one."""
+    return re.sub(r"(?m)^(?:> )+", "", text)
+
+
 @settings(max_examples=200, deadline=None)
-@given(mails, st.sampled_from(["", "Re: x", "Fwd: x"]), st.lists(mails, max_size=2))
-def test_the_three_parts_cover_the_text(text: str, subject: str, known: list[str]) -> None:
+@given(
+    mails,
+    st.sampled_from(["", "Re: x", "Fwd: x"]),
+    st.lists(st.builds(lambda text, ours: Said(text=text, ours=ours), mails, st.booleans()), max_size=2),
+)
+def test_the_three_parts_cover_the_text(text: str, subject: str, known: list[Said]) -> None:
     author = Mailbox("Mara Lind", "mara@lind.test")
     message = Message(text=text, text_source="plain", subject=subject, author=author)
     body = split_body(message, known)
-    assert_covers(text, body)
+    assert_covers(_unmarked(text), replace(body, new=_unmarked(body.new), quoted=_unmarked(body.quoted)))
     assert body.command_text == body.new
     find_forward(message, body)
 
