@@ -205,6 +205,8 @@ def decode(data: bytes, label: str = "", html: bool = False) -> tuple[str, str]:
         if codec.name == "utf-8" and (_mostly_fits(data, declared) or _fits_by_lines(data)):
             # No other text looks like it: a character was cut, or list software put its own footer below.
             return _storable(_read_mixed(data)), f"bytes that are not {declared[:40]}"
+        if codec.name.startswith("iso2022_jp") and data.isascii():
+            return _storable(_read_cp50221(data)), ""
         found = detect(data, html)
         if found not in ("windows-1252", declared) or not _mostly_fits(data, declared):
             return _clean(data, found), f"not {declared[:40]}, read as {found}"
@@ -231,6 +233,39 @@ def _not_latin(data: bytes, html: bool) -> str:
     found = detect(data, html)
     codec = find_codec(found)
     return "" if codec is None or codec.name in (*_LATIN, "iso8859-2", "cp1250", "cp1254", "cp1257") else found
+
+
+_JIS_STRETCH = re.compile(rb"\x1b(\$[@B]|\([BJI])([^\x1b]*)|([^\x1b]+)|\x1b")
+
+
+def _read_cp50221(data: bytes) -> str:
+    """ISO-2022-JP as Windows and phones in Japan write it: with the circled numbers and company signs of NEC's rows,
+    which no codec here has. Two-byte stretches are turned into Shift_JIS, whose Windows form has them."""
+    out: list[bytes] = []
+    for escape, text, plain in _JIS_STRETCH.findall(data):
+        if escape.startswith(b"$"):
+            out.append(_jis_to_shift_jis(text))
+        elif escape == b"(I":
+            out.append(bytes(byte | 0x80 if 0x21 <= byte <= 0x5F else byte for byte in text))
+        else:
+            out.append(text or plain)
+    return b"".join(out).decode("cp932", "replace")
+
+
+def _jis_to_shift_jis(text: bytes) -> bytes:
+    out = bytearray()
+    at = 0
+    while at < len(text):
+        lead, trail = text[at], text[at + 1] if at + 1 < len(text) else 0
+        if not (0x21 <= lead <= 0x7E and 0x21 <= trail <= 0x7E):  # a line end inside the stretch
+            out.append(lead)
+            at += 1
+            continue
+        first = (lead - 0x21 >> 1) + 0x81
+        second = trail + 0x7E if lead % 2 == 0 else trail + 0x1F + (trail >= 0x60)
+        out += bytes((first + 0x40 if first > 0x9F else first, second))
+        at += 2
+    return bytes(out)
 
 
 def _fits_by_lines(data: bytes) -> bool:

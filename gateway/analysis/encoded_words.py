@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import codecs
 import re
 
 from gateway.analysis.charset import decode as decode_bytes
+from gateway.analysis.charset import find_codec
 
 _WORD = re.compile(r"=\?([!-)+-;>@-~]{1,64}?)(?:\*[A-Za-z0-9-]{0,32})?\?([BbQq])\?([!->@-~]{0,4096})\?=")
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
-_NOT_TEXT = frozenset(("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7", "mbcs", "oem"))
+_NOT_TEXT = frozenset(("utf-7", "utf7", "unicode-1-1-utf-7", "x-unicode-2-0-utf-7"))  # never in a header (RFC 1642)
 
 
 def decode_words(text: str) -> str:
@@ -59,15 +59,9 @@ def _decode_word(encoding: str, text: str) -> bytes | None:
 
 
 def _to_text(data: bytes, charset: str) -> str:
-    """Bytes in a charset by name; an unknown or non-text charset is read as UTF-8 with replacement."""
+    """Bytes in a charset by name, as in every other part of a mail; an unknown charset is read as UTF-8."""
     if not data:
         return ""
-    try:
-        info = codecs.lookup(charset)
-        if info.name in _NOT_TEXT or not getattr(info, "_is_text_encoding", True):
-            raise LookupError(charset)
-        # A lone surrogate from a codec could not be encoded again, e.g. into the database.
-        return data.decode(charset, "replace").encode("utf-8", "replace").decode("utf-8")
-    # In the cage a codec that was not preloaded needs a file descriptor and raises OSError (libraries.md E1).
-    except (LookupError, OSError, ValueError):
+    if charset in _NOT_TEXT or find_codec(charset) is None:
         return data.decode("utf-8", "replace")
+    return decode_bytes(data, charset)[0]

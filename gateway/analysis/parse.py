@@ -15,6 +15,7 @@ from gateway.analysis.calendar_part import is_meant_to_be_read, summarise_calend
 from gateway.analysis.fields import Header, decode_value, split_fields
 from gateway.analysis.html import html_to_text
 from gateway.analysis.message_header import find_hint, read_header
+from gateway.analysis.mislabelled import correct_types, is_mail_file
 from gateway.analysis.names import clean_filename, make_filename
 from gateway.analysis.plain import enriched_to_text, tidy_lines, unflow
 from gateway.analysis.structure import MAX_DEPTH, Part, Structure, split_parts
@@ -62,6 +63,7 @@ def _parse(raw: bytes) -> Message:
     structure = Structure()
     split_parts(data, header, structure)
     _unwrap(structure)
+    correct_types(structure.parts)
     content = _read_parts(structure)
     defects += structure.defects + content.defects
     unreadable = content.unreadable
@@ -157,13 +159,20 @@ class _Content:
 _OPAQUE = frozenset(("application/pkcs7-mime", "application/x-pkcs7-mime"))
 
 
+def _is_opaque(part: Part) -> bool:
+    """The mail inside an S/MIME envelope, and not a signed document, as invoices are in Italy (invoice.xml.p7m)."""
+    name = part.filename().lower()
+    mislabelled = part.type == "application/octet-stream" and name == "smime.p7m"
+    return mislabelled or (part.type in _OPAQUE and (part.parent < 0 or name in ("", "smime.p7m")))
+
+
 def _unwrap(structure: Structure) -> None:
     """Hang the entity inside an opaque S/MIME signature below the part that carries it."""
     index = 0
     while index < len(structure.parts):
         part = structure.parts[index]
         kind = part.parameters.get("smime-type", "").lower()
-        if part.type in _OPAQUE and not kind.startswith(("enveloped", "authenveloped", "certs", "compressed")):
+        if _is_opaque(part) and not kind.startswith(("enveloped", "authenveloped", "certs", "compressed")):
             inner = smime.unwrap_signed(part.content()) if part.depth < MAX_DEPTH else None
             if inner:
                 part.is_container = True
@@ -275,7 +284,7 @@ def _read_attachments(parts: list[Part], rest: list[int], shown: set[int], conte
         part = parts[index]
         data = part.content()
         name = part.filename()
-        kind = part.type
+        kind = "message/rfc822" if is_mail_file(part, name, data) else part.type
         if part.main == "message" and _depth_of_mail(data) > MAX_DEPTH:
             content.unreadable = f"The mail holds mails nested more than {MAX_DEPTH} deep: it {_ORIGINAL}."
         content.attachments.append(_attachment(part, name, kind, data, parts, content.html))
@@ -355,7 +364,7 @@ _PARTLY_ENCRYPTED = "A part of the text is encrypted: only the recipient's own p
 
 def _note_encryption(parts: list[Part], content: _Content) -> None:
     for part in parts:
-        opaque = part.type in _OPAQUE and not part.is_container
+        opaque = _is_opaque(part) and not part.is_container
         kind = part.parameters.get("smime-type", "").lower()
         if part.type == "multipart/encrypted" or (opaque and kind in ("", "enveloped-data", "authenveloped-data")):
             content.unreadable = _ENCRYPTED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,15 @@ def why_not(raw: str | bytes) -> str:
     header = read_header(raw if isinstance(raw, bytes) else raw.encode("latin-1"))
     assert header.author is None
     return header.ambiguous
+
+
+@pytest.mark.parametrize(
+    ("label", "name", "codec"),
+    [("gb2312", "王镕", "gbk"), ("windows-31j", "髙橋", "cp932"), ("ks_c_5601-1987", "김똠방", "cp949")],
+)
+def test_a_name_is_read_in_the_charset_that_programs_mean_by_a_label(label: str, name: str, codec: str) -> None:
+    word = base64.b64encode(name.encode(codec)).decode()
+    assert author_of(f"=?{label}?B?{word}?= <a@b.test>") == Mailbox(name, "a@b.test")
 
 
 def test_fields_keep_their_bytes_and_the_body_is_found() -> None:

@@ -407,6 +407,28 @@ class TestOpenPgp:
         assert parse(multipart("mixed", *parts, asc)).unreadable.startswith("The mail is encrypted")
 
 
+class TestMislabelledParts:
+    def test_a_page_called_plain_text_is_read_as_a_page(self) -> None:
+        page = b"<html><body><p>Hello <b>there</b></p></body></html>\r\n"
+        message = parse(mail("text/plain", page))
+        assert (message.text, message.text_source) == ("Hello there", "html")
+
+    def test_a_page_that_somebody_writes_about_is_shown_as_it_is(self) -> None:
+        words = "Why does this not work?\n<html><body><p>Hello</p></body></html>\n"
+        assert parse(mail("text/plain", words.encode())).text == words
+
+    def test_plain_text_called_a_page_keeps_its_lines(self) -> None:
+        message = parse(mail("text/html", b"Hello\r\n\r\nfirst < second\r\nBo\r\n"))
+        assert (message.text, message.text_source) == ("Hello\n\nfirst < second\nBo\n", "plain")
+
+    def test_a_mail_attached_as_a_file_is_a_mail(self) -> None:
+        inner = b"From: cy@customer.test\r\nSubject: bill\r\nDate: Mon, 23 Nov 2026 08:00:00 +0100\r\n\r\nwrong\r\n"
+        found = parse(multipart("mixed", PLAIN, leaf("application/octet-stream; name=mail.eml", inner)))
+        assert [(one.name, one.type) for one in found.attachments] == [("mail.eml", "message/rfc822")]
+        other = parse(multipart("mixed", PLAIN, leaf("application/octet-stream; name=mail.eml", b"PK\x03\x04")))
+        assert other.attachments[0].type == "application/octet-stream"
+
+
 class TestMislabelledText:
     RUSSIAN = "Здравствуйте! В счёте 2231 ошибка, прошу исправить. С уважением, Иван"
 
@@ -430,6 +452,12 @@ class TestMislabelledText:
     )
     def test_latin_text_and_drawn_lines_stay_what_they_were_called(self, text: str) -> None:
         assert parse(mail("text/plain; charset=iso-8859-1", text.encode("latin-1"))).text == text
+
+    def test_the_signs_that_windows_and_phones_in_japan_write_are_read(self) -> None:
+        body = b"\x1b$B-!-j@A5a=q\x1b(B abc\r\n\x1b(I6E6E\x1b(B\r\n"
+        assert parse(mail("text/plain; charset=iso-2022-jp", body)).text == "①㈱請求書 abc\nｶﾅｶﾅ\n"
+        other = "請求書の金額が違います"  # and what was only called so is read as what it is
+        assert parse(mail("text/plain; charset=iso-2022-jp", other.encode())).text == other
 
     def test_a_character_cut_in_half_costs_that_character(self) -> None:
         cut = "Здравствуйте, у нас не работает вход".encode()[:-1]

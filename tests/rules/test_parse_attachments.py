@@ -123,6 +123,28 @@ class TestSigned:
         assert message.unreadable == ""
         assert any("unwrapped, not verified" in defect for defect in message.defects)
 
+    def test_a_signed_mail_is_opened_when_a_gateway_no_longer_knew_its_type(self) -> None:
+        body = body_encode(self.sign(self.INNER)).encode()
+        raw = HEAD + (
+            b"Content-Type: application/octet-stream; name=smime.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            + body
+        )
+        assert parse(raw).text == "signed words\n"
+
+    def test_a_signed_document_stays_the_file_it_is(self) -> None:
+        """Invoices in Italy: what is inside is no mail, and the signature must not be lost."""
+        body = body_encode(self.sign(b'<?xml version="1.0"?><Fattura/>')).encode()
+        raw = HEAD + (
+            b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nEcco la fattura\r\n--b\r\n"
+            b"Content-Type: application/pkcs7-mime; name=IT01.xml.p7m\r\n"
+            b"Content-Disposition: attachment; filename=IT01.xml.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            + body
+            + b"\r\n--b--\r\n"
+        )
+        message = parse(raw)
+        assert (message.text, message.unreadable) == ("Ecco la fattura", "")
+        assert [attachment.name for attachment in message.attachments] == ["IT01.xml.p7m"]
+
     def test_indefinite_lengths_and_chunked_content_are_followed(self) -> None:
         oid = bytes.fromhex("06092a864886f70d010701")
         chunks = b"\x24\x80" + b"".join(b"\x04" + bytes([len(c)]) + c for c in (b"Content-", b"Type: x")) + b"\0\0"
