@@ -655,6 +655,7 @@ class Plan:
     resolved: tuple[tuple[int, str], ...] = ()  # (held event of this ticket, resolution)
     # (journal row, instruction): process these held mails again; None: judge them anew, by what is known now
     releases: tuple[tuple[int, Instruction | None], ...] = ()
+    dropped: tuple[int, ...] = ()  # journal rows of held mail that are closed without effect
     notices: tuple[Notice, ...] = ()
     timers: tuple[TimerSet, ...] = ()
     clear_timers: tuple[str, ...] = ()  # kinds to clear on this ticket

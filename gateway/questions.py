@@ -109,6 +109,8 @@ class Stopped:
     inboxes: tuple[str, ...]
     since: datetime | None = None
     limit: int = 200
+    rows: tuple[int, ...] = ()  # only these
+    raw: bool = False  # with the mail as it came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,9 @@ class StoppedMail:
     reason: str
     at: datetime
     ticket: int = 0
+    event: int = 0  # the held event of the ticket it waits beside; 0 none
     quarantine: bool = False  # loops, floods, blocked senders; else it waits beside a ticket
+    raw: bytes | None = None  # None: not asked for, or not kept any more
 
 
 @dataclass(frozen=True, slots=True)

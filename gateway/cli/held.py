@@ -12,18 +12,18 @@ from sqlalchemy import Connection
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, when
+from gateway.desk.holding import released_as
 from gateway.maillog import show
-from gateway.model import Instruction
-from gateway.store import journal
+from gateway.store import journal, tickets
 
 _QUARANTINE = ("loop", "flood", "blocked")
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
-    """List held mail with its reason, show one as it arrived, let it go on, or discard it."""
+    """List held mail with its reason, show one as it arrived, let it go on, discard it, or block its sender, too."""
     parser = argparse.ArgumentParser(prog="ticketgate held", description=__doc__)
     add_config(parser)
-    parser.add_argument("deed", nargs="?", default="list", choices=["list", "show", "release", "discard"])
+    parser.add_argument("deed", nargs="?", default="list", choices=["list", "show", "release", "discard", "block"])
     parser.add_argument("row", nargs="?", type=int, help="the number in the first column of the list")
     parser.add_argument("--class", dest="kind", choices=["all", "held", "quarantine"], default="all")
     parser.add_argument("--json", action="store_true")
@@ -43,11 +43,15 @@ def run(command: str, arguments: Sequence[str]) -> int:
         if options.deed == "show":
             sys.stdout.buffer.write(journal.load_raw(tx, row.sha256) or b"")
         elif options.deed == "release":
-            instruction = Instruction(act="admit", by=0, ticket=row.ticket, event=row.event)
+            instruction = released_as(row.reason, row.ticket, row.event, 0)
             journal.release(tx, row.id, datetime.now(UTC), instruction)
-            print(f"row {row.id} is processed again and filed; the history says that an operator released it")
+            done = "sent" if instruction.act == "send" else "filed"
+            print(f"row {row.id} is processed again and {done}; the history says that an operator released it")
         else:
-            journal.discard(tx, row.id, "discarded by an operator")
+            tickets.drop_row(tx, row.id, "discarded by an operator")
+            if options.deed == "block" and row.author:
+                tickets.set_blocked(tx, row.author, True, datetime.now(UTC))
+                print(f"mail from {show(row.author)} goes to quarantine from now on")
             print(f"row {row.id} is closed without effect; its bytes stay")
     return OK
 

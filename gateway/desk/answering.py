@@ -36,7 +36,18 @@ def plan_agent(case: Case) -> Plan:
 
 
 def plan_released(case: Case) -> Plan:
-    """A held mail that a person let go: what its instruction says, with the words of the mail itself."""
+    """A held mail that a person let go: what its instruction says; nobody is asked about it any more."""
+    plan, ticket = _plan_released(case), case.ticket
+    waiting = next((h for h in (ticket.held if ticket else ()) if h.event == case.match.event), None)
+    if waiting is None or waiting.resolution or plan.outcome == "hold" or case.mail.instruction is None:
+        return plan
+    done = {"admit": "admitted", "send": "sent", "note": "noted"}[case.mail.instruction.act]
+    timers = (f"held-{waiting.event}", f"collision-{waiting.event}")
+    resolved = (*plan.resolved, (waiting.event, done))
+    return replace(plan, resolved=resolved, clear_timers=(*plan.clear_timers, *timers))
+
+
+def _plan_released(case: Case) -> Plan:
     instruction = case.mail.instruction
     assert instruction is not None
     if case.ticket is None or not instruction.ticket:
@@ -45,6 +56,10 @@ def plan_released(case: Case) -> Plan:
         return filing.plan_filed(case)
     text = instruction.text if instruction.text is not None else _held_text(case, case.match.event)
     author = _author_of_held(case, instruction)
+    if author is None:
+        draft = Draft(case, reason="no-author")
+        draft.explain("whoever wrote it is no agent any more, and no agent lets it go: it stays held")
+        return draft.plan("hold")
     if instruction.act == "note":
         return _note(Draft(case, reason="released"), case, text, author).plan("note")
     draft = Draft(case, reason="released")
@@ -197,13 +212,13 @@ def _held_text(case: Case, event: int) -> str:
     return held.text if held else case.own.text
 
 
-def _author_of_held(case: Case, instruction: Instruction) -> Person:
+def _author_of_held(case: Case, instruction: Instruction) -> Person | None:
     assert case.ticket is not None
     held = next((h for h in case.ticket.held if h.event == case.match.event), None)
     for person in case.facts.agents.values():
         if person.party == (held.party if held else instruction.by):
             return person
-    return next(p for p in case.facts.agents.values() if p.party == instruction.by)
+    return next((p for p in case.facts.agents.values() if p.party == instruction.by), None)
 
 
 # ------------------------------------------------------------------ no ticket is meant

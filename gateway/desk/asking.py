@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from gateway.desk import deeds_self, reading, reporting, resending
 from gateway.desk.case import Case
+from gateway.desk.deeds_stopped import ROW_VERBS, ask_rows
 from gateway.desk.personal import is_personal
 from gateway.model import Command
 from gateway.questions import Question
 
 ASKS: Mapping[str, Callable[[Case, Command], tuple[Question, ...]]] = {
     "send": resending.ask_copies,
-    "show": reading.ask_mails,
+    "show": lambda case, command: ask_rows(case, command) or reading.ask_mails(case, command),
+    **dict.fromkeys(ROW_VERBS, ask_rows),
     "export": reading.ask_mails,
     "list": reading.ask_list,
     "search": reading.ask_search,

@@ -14,6 +14,7 @@ from gateway.desk import (
     deeds_merge,
     deeds_people,
     deeds_self,
+    deeds_stopped,
     deeds_ticket,
     deeds_time,
     reading,
@@ -64,7 +65,8 @@ def _check_known(case: Case, command: Command) -> Problem | None:
         return trouble("not-available", command)
     if agent is not None and not verb.allows(agent.role):
         return Problem("not-allowed", {"verb": command.verb, "value": verb.who})
-    if case.ticket is None and not verb.subject and command.verb != "also":
+    without = verb.subject or command.verb == "also" or deeds_stopped.names_rows(command)
+    if case.ticket is None and not without:
         return trouble("no-ticket", command)
     return None
 
@@ -253,9 +255,9 @@ DEEDS: Mapping[str, Act] = {
     "from": deeds_people.set_customer,
     "watch": deeds_people.watch,
     "mute": deeds_people.mute,
-    "spam": deeds_ticket.spam,
-    "notspam": deeds_ticket.notspam,
-    "block": deeds_ticket.block,
+    "spam": deeds_stopped.on_rows(deeds_ticket.spam),
+    "notspam": deeds_stopped.on_rows(deeds_ticket.notspam),
+    "block": deeds_stopped.on_rows(deeds_ticket.block),
     "show": reading.show,
     "history": reading.history,
     "list": reading.list_tickets,
@@ -284,9 +286,10 @@ CHECKS: Mapping[str, Check] = {
     "uncc": deeds_people.check_uncc,
     "from": deeds_people.check_from,
     "mute": deeds_people.check_mute,
-    "notspam": deeds_ticket.check_notspam,
-    "block": deeds_ticket.check_block,
-    "show": reading.check_reference,
+    "spam": deeds_stopped.or_rows(None),
+    "notspam": deeds_stopped.or_rows(deeds_ticket.check_notspam),
+    "block": deeds_stopped.or_rows(deeds_ticket.check_block),
+    "show": deeds_stopped.or_rows(reading.check_reference),
     "history": reading.check_reference,
     "list": reading.check_list,
     "search": reading.check_search,

@@ -47,6 +47,7 @@ class Draft:
         self._held: list[HeldFact] = []
         self._resolved: list[tuple[int, str]] = []
         self._releases: list[tuple[int, Instruction | None]] = []
+        self._dropped: list[int] = []
         self._timers: list[TimerSet] = []
         self._cleared: list[str] = []
         self._message_ids: list[MessageIdFact] = []
@@ -237,6 +238,10 @@ class Draft:
         """Process a held mail again as instructed; None: judge it anew."""
         self._releases.append((journal, instruction))
 
+    def drop(self, journal: int) -> None:
+        """Close a held mail without effect."""
+        self._dropped.append(journal)
+
     def choose(self, handle: str, name: str, value: str) -> None:
         """One of an agent's own settings."""
         self._choices.append((handle, name, value))
@@ -336,6 +341,7 @@ class Draft:
             held=tuple(self._held),
             resolved=tuple(self._resolved),
             releases=tuple(self._releases),
+            dropped=tuple(self._dropped),
             notices=tuple(self._notices),
             timers=tuple(self._timers),
             clear_timers=tuple(self._cleared),

@@ -8,13 +8,22 @@ from gateway.desk import assignment
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
 from gateway.desk.expiring import set_expiry
-from gateway.model import HeldFact, Person, Plan
+from gateway.model import HeldFact, Instruction, Person, Plan
 
 SHOWN_TO_DESK = frozenset({"author-unproven", "unknown-sender", "dmarc-fail", "auth-temperror"})
 _ASKED_AT_REGISTERED = frozenset(
     {"agent-unproven", "agent-token", "dmarc-fail", "replayed", "signature-old", "not-addressed"} | {"ambiguous-tokens"}
 )
 _RETRY = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
+
+
+def released_as(reason: str, ticket: int, event: int, by: int) -> Instruction:
+    """What letting a held mail go means when nobody says more: somebody else's is let in, an agent's own is sent.
+
+    ``by``: the party who decides, 0 an operator.
+    """
+    agents_own = bool(ticket and event) and reason not in SHOWN_TO_DESK
+    return Instruction(act="send" if agents_own else "admit", by=by, ticket=ticket, event=event)
 
 
 def plan_wait(case: Case) -> Plan:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from gateway.desk.case import Case
 from gateway.desk.choices import zone_of
 from gateway.desk.deed import Deed, Problem, add_apart, apart, trouble
+from gateway.desk.deeds_stopped import decidable, names_rows, show_row
 from gateway.desk.draft import Draft
 from gateway.desk.exporting import zip_ticket
 from gateway.desk.lines import is_late, may_read, say_who, served_by, tell_owner, tell_wait
@@ -80,7 +81,9 @@ def _wanted_events(ticket: TicketFacts, part: str) -> tuple[int, ...]:
 
 
 def show(deed: Deed) -> str:
-    """The ticket, newest message first; raw, files, all: the mails themselves too."""
+    """The ticket, newest message first; raw, files, all: the mails themselves too. For a lead, a row of the list."""
+    if names_rows(deed.command):
+        return show_row(deed)
     return _tell(deed)
 
 
@@ -193,6 +196,7 @@ def _stopped_row(mail: StoppedMail) -> dict[str, object]:
         "reason": mail.reason,
         "author": mail.author,
         "at": mail.at.isoformat(),
+        "decidable": decidable(mail),
     }
 
 

@@ -199,11 +199,21 @@ def _files_of(content: bytes) -> tuple[Attachment, ...]:
 def _stopped(tx: Connection, asked: Stopped) -> tuple[StoppedMail, ...]:
     """Held mail with a ticket only counts when somebody has to decide; quarantined mail has none."""
     statement = (
-        sa.select(journal.c.id, journal.c.author, journal.c.reason, journal.c.received_at, journal.c.ticket)
+        sa.select(
+            journal.c.id,
+            journal.c.author,
+            journal.c.reason,
+            journal.c.received_at,
+            journal.c.ticket,
+            journal.c.event,
+            journal.c.sha256,
+        )
         .where(journal.c.inbox.in_(asked.inboxes), journal.c.state == journal_rows.JournalState.HELD)
         .order_by(journal.c.id.desc())
         .limit(asked.limit)
     )
+    if asked.rows:
+        statement = statement.where(journal.c.id.in_(asked.rows))
     if asked.since is not None:
         statement = statement.where(journal.c.received_at >= asked.since)
     return tuple(
@@ -213,6 +223,8 @@ def _stopped(tx: Connection, asked: Stopped) -> tuple[StoppedMail, ...]:
             reason=row.reason,
             at=row.received_at,
             ticket=row.ticket,
+            event=row.event,
+            raw=journal_rows.load_raw(tx, row.sha256) if asked.raw else None,
             quarantine=not row.ticket and row.reason not in _NOT_QUARANTINE,
         )
         for row in tx.execute(statement)

@@ -122,10 +122,20 @@ def record(tx: Connection, mail_id: int | None, plan: Plan, ticket: TicketFacts 
         )
     for row_id, instruction in plan.releases:
         journal_rows.release(tx, row_id, now, instruction)
+    for row_id in plan.dropped:
+        drop_row(tx, row_id, "discarded by a lead")
     for handle, name, value in plan.choices:
         set_agent_choice(tx, handle, name, value, now)
     for address, blocked in plan.blocks:
         set_blocked(tx, address, blocked, now)
+    return True
+
+
+def drop_row(tx: Connection, row_id: int, reason: str) -> bool:
+    """Close a held row without effect, and whatever waits for it beside a ticket; False when it is not held."""
+    if not journal_rows.discard(tx, row_id, reason):
+        return False
+    tx.execute(sa.update(held).where(held.c.journal == row_id, held.c.resolution == "").values(resolution="discarded"))
     return True
 
 

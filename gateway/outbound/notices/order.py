@@ -9,11 +9,14 @@ from typing import Any
 from gateway.address import clean_text
 from gateway.model import EventFact
 from gateway.outbound import thread
-from gateway.outbound.letter import is_message_id
+from gateway.outbound.letter import Part, is_message_id
 from gateway.outbound.notices.rows import cell, say_age, say_day, say_state, subject_of
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.notices.ticket import agent_row, direct_thread, root_thread, writing
+from gateway.outbound.onetap import Link, make_links
 
+_TAPPED_ROWS = 10
+"""Rows of the quarantine with links: three to a row make a long mail."""
 _SHOWN_KINDS = ("mail", "answer", "note")
 
 
@@ -111,12 +114,27 @@ def _row_line(scene: Scene, row: dict[str, Any]) -> str:
     return f'{line}\n         "... {snippet} ..."' if snippet else line
 
 
-def _stopped_line(scene: Scene, row: dict[str, Any]) -> str:
-    """One held or quarantined mail: its number in the journal, the ticket it waits beside, why, whose, since when."""
+def _stopped_line(scene: Scene, row: dict[str, Any], links: tuple[Link, ...]) -> str:
+    """One held or quarantined mail: its row, the ticket it waits beside, why, whose, since when; its links."""
     where = f"#{row['ticket']}" if row.get("ticket") else "-"
     when = say_day(datetime.fromisoformat(str(row["at"])), scene.words, scene.now, clock=True)
     author = cell(row.get("author") or scene.words.say("nobody"))
-    return f"  {row['row']:>6}  {where:<7} {cell(row['reason']):<18} {author:<32} {when}"
+    key = f"stopped_{row['reason']}"
+    why = scene.words.say(key) if scene.words.knows(key) else cell(row["reason"])
+    line = f"  {'q' + str(row['row']):<6} {where:<6} {why:<19} {author:<28} {when}"
+    return "\n".join((line, *(f"         {_tapped(scene, link)}:  {link.href}" for link in links)))
+
+
+def _tapped(scene: Scene, link: Link) -> str:
+    verb, _, row = link.label.partition(" ")
+    return f"{row} {scene.words.say(f'tap_{verb}')}"
+
+
+def _row_links(scene: Scene, row: dict[str, Any]) -> tuple[Link, ...]:
+    """``notspam q17`` and the like: no ticket, so the link is good for this lead and these orders only."""
+    orders = [f"{verb} q{row['row']}" for verb in ("notspam", "spam", "block")] if row.get("decidable") else []
+    body = scene.words.say("press_send")
+    return make_links(scene.settings.keys, scene.inbox, scene.recipient, orders, 0, 0, body)
 
 
 def _title(scene: Scene, rows: int) -> str:
@@ -135,8 +153,14 @@ def _problem(scene: Scene) -> str:
     if scene.fact("problem") or not scene.notice.reason or not scene.words.knows(key):
         return scene.fact("problem")
     facts = {name: readable(scene.fact(name)) for name in ("verb", "value", "names", "hint")}
-    said = scene.words.say(key, **facts)
-    return f"{said[:1].upper()}{said[1:]}." if said[-1:] not in ".?!" else said
+    said = _sentence(scene.words.say(key, **facts))
+    return f"{said}." if said[-1:] not in ".?!" else said
+
+
+def _sentence(said: str) -> str:
+    """With a capital, unless it begins with an address or the row of a list."""
+    first = said.partition(" ")[0]
+    return said if "@" in first or any(c.isdigit() for c in first) else f"{said[:1].upper()}{said[1:]}"
 
 
 def write_list(scene: Scene) -> Writing:
@@ -144,10 +168,13 @@ def write_list(scene: Scene) -> Writing:
     notice, words = scene.notice, scene.words
     search = scene.fact("verb") == "search"
     rows = _rows(scene, "rows")
-    stopped = [_stopped_line(scene, row) for row in _rows(scene, "stopped")]
+    held = _rows(scene, "stopped")
+    links = [_row_links(scene, row) if n < _TAPPED_ROWS else () for n, row in enumerate(held)]
+    stopped = [_stopped_line(scene, row, taps) for row, taps in zip(held, links, strict=True)]
+    parts, _ = scene.files(notice.attachments, scene.settings.customer.attachments_max)
     text = scene.render(
         "list.txt",
-        done=_done(scene),
+        done=[_sentence(line) for line in _done(scene)],
         problem=_problem(scene),
         title=_title(scene, len(rows) or len(stopped)),
         query=readable(scene.fact("query")),
@@ -158,8 +185,10 @@ def write_list(scene: Scene) -> Writing:
         example=rows[-1].get("number", "") if rows else "",
         body=readable(notice.text),
         verb=scene.fact("verb"),
+        hint=words.say("stopped_hint") if stopped else "",
     )
-    return _personal(scene, words.say("search") if search else scene.inbox.name, text)
+    name = words.say("search") if search else scene.inbox.name
+    return _personal(scene, name, text, tuple(link for taps in links for link in taps), parts)
 
 
 def write_help(scene: Scene) -> Writing:
@@ -190,7 +219,9 @@ def write_help(scene: Scene) -> Writing:
     )
 
 
-def _personal(scene: Scene, name: str, text: str) -> Writing:
+def _personal(
+    scene: Scene, name: str, text: str, links: tuple[Link, ...] = (), parts: tuple[Part, ...] = ()
+) -> Writing:
     """The row "search result; list, help, settings" of mail.md 5.3."""
     notice = scene.notice
     answered = notice.in_reply_to if is_message_id(notice.in_reply_to) else ""
@@ -203,5 +234,7 @@ def _personal(scene: Scene, name: str, text: str) -> Writing:
         in_reply_to=answered,
         references=thread.join([], [], answered),
         auto_submitted="auto-replied" if answered else "auto-generated",
-        html_wanted=False,
+        html_wanted=bool(links),
+        links=links,
+        parts=parts,
     )
