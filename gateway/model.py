@@ -204,6 +204,7 @@ class DeliveryReport:
     diagnostic: str = ""
     kind: str = ""  # "hard", "soft", "delay", "delivered"
     original_message_id: str = ""
+    returned_id: str = ""  # the same where it stood in the header of the returned mail itself; "" otherwise
     envelope_id: str = ""  # RFC 3461 ENVID
 
 
@@ -342,6 +343,7 @@ class Clues:
     references: tuple[str, ...] = ()
     own_ids: tuple[Token, ...] = ()  # our Message-IDs with a valid MAC, In-Reply-To first, then References newest first
     reported_ids: tuple[Token, ...] = ()  # our Message-IDs in what a delivery report returns
+    returned_ids: tuple[Token, ...] = ()  # those that stood in the header of the returned mail
     action: ActionSubject | None = None  # a one-tap subject; its MAC is checked when the author's party is known
     reference_line: int = 0  # ticket of a valid reference line in the text; 0 none
     subject_reference: int = 0  # [#4827] in the subject; 0 none

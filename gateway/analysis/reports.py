@@ -46,9 +46,10 @@ def read_reports(raw: bytes, message: Message) -> tuple[DeliveryReport, ...]:
         return ()
     if not found:
         return ()
-    original_id = _original_id(raw, message)
+    returned_id = _returned_id(message)
+    original_id = returned_id or _original_id(raw, message)
     return tuple(
-        replace(report, original_message_id=report.original_message_id or original_id)
+        replace(report, original_message_id=report.original_message_id or original_id, returned_id=returned_id)
         for report in found[:MAX_RECIPIENTS]
     )
 
@@ -144,14 +145,19 @@ def _returned_headers(message: Message) -> Iterator[bytes]:
             yield attachment.content
 
 
-def _original_id(raw: bytes, message: Message) -> str:
-    """Message-ID of the mail that is reported on: from the returned header, else from the text, else In-Reply-To."""
+def _returned_id(message: Message) -> str:
+    """Message-ID in the header of the returned mail; "" where none is returned."""
     for content in _returned_headers(message):
         header = split_fields(content, 0, min(len(content), 256 * 1024), 1000)
         value = header.first("message-id").decode("utf-8", "replace")
         found = re.search(r"<[^<>\s]{3,996}>", value)
         if found:
             return found[0]
+    return ""
+
+
+def _original_id(raw: bytes, message: Message) -> str:
+    """Message-ID of the mail that is reported on where none is returned: from the text, else In-Reply-To."""
     for text in (message.text, charset.decode(raw[: 1024 * 1024], "")[0].replace("\r\n", "\n")):
         ids = [match[1] for match in _ID_LINE.finditer(text)]
         ids = [id_ for id_ in ids if id_ != message.message_id]

@@ -10,7 +10,8 @@ from gateway.desk.draft import Draft
 from gateway.desk.expiring import set_expiry
 from gateway.model import HeldFact, Instruction, Person, Plan
 
-SHOWN_TO_DESK = frozenset({"author-unproven", "unknown-sender", "dmarc-fail", "auth-temperror"})
+SHOWN_TO_DESK = frozenset({"author-unproven", "unknown-sender", "dmarc-fail", "auth-temperror", "header-ambiguous"})
+"""Reasons of mail that the desk is told of, and that answering the notice accepts."""
 _ASKED_AT_REGISTERED = frozenset(
     {"agent-unproven", "agent-token", "dmarc-fail", "replayed", "signature-old", "not-addressed"} | {"ambiguous-tokens"}
 )
@@ -54,7 +55,7 @@ def plan_held(case: Case) -> Plan:
             data=_facts_of_hold(case),
         )
         draft.explain(f"asked at the registered address of {agent.agent}")
-    elif case.verdict.reason in SHOWN_TO_DESK or agent is None:
+    else:
         draft.notify(
             "unproven",
             assignment.owner_or_pool(case),
@@ -114,7 +115,7 @@ def _hold_event(
         text=own,
         answers=case.match.event,
         reason=reason,
-        data={"address": address} if address else {},
+        data=({"address": address} if address else {}) | ({"proven": "1"} if case.customer_proven else {}),
     )
     fact = HeldFact(
         ticket=case.ticket.number,

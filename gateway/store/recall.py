@@ -141,7 +141,7 @@ def recall(
     per_ticket, opened = _recent_mails(tx, address, findings.authentication.proof, mail.id, now)
     acks, acks_last_hour = _recent_acknowledgements(tx, address, now)
     candidates = {
-        *(token.ticket for token in (*clues.tokens, *clues.own_ids, *clues.reported_ids)),
+        *(token.ticket for token in (*clues.tokens, *clues.own_ids, *clues.reported_ids, *clues.returned_ids)),
         *(fact.ticket for fact in known.values()),
         clues.reference_line,
         clues.subject_reference,

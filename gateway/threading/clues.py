@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.address import fold_address, fold_domain, split_address, split_tag
 from gateway.model import ActionSubject, Body, Clues, DeliveryReport, Envelope, Message, Token
@@ -41,7 +41,7 @@ def find_clues(
     envelope: Envelope,
     keys: Keys,
     settings: Settings,
-    reports: Iterable[DeliveryReport] = (),
+    reports: Sequence[DeliveryReport] = (),
 ) -> Clues:
     """The clues of one mail. Never raises; time is linear in the mail, with the limits above.
 
@@ -60,7 +60,8 @@ def find_clues(
         in_reply_to=in_reply_to,
         references=references,
         own_ids=_find_own_ids(message, in_reply_to, references, keys, settings.id_domain),
-        reported_ids=_find_reported(reports, keys, settings.id_domain),
+        reported_ids=_read_ids((r.original_message_id for r in reports), keys, settings.id_domain),
+        returned_ids=_read_ids((r.returned_id for r in reports), keys, settings.id_domain),
         action=find_action(message.subject),
         reference_line=_find_reference_line(body, keys),
         subject_reference=find_ticket_tag(message.subject),
@@ -167,10 +168,10 @@ def _find_own_ids(
     return tuple(token for token in found.values() if token is not None)
 
 
-def _find_reported(reports: Iterable[DeliveryReport], keys: Keys, domain: str) -> tuple[Token, ...]:
-    """Our Message-IDs in what delivery reports return: they say which mail is meant, and prove nothing."""
-    ids = dict.fromkeys(report.original_message_id for report in list(reports)[:MOST_REFERENCES])
-    found = (keys.read_message_id(message_id, domain, "report") for message_id in ids if message_id)
+def _read_ids(ids: Iterable[str], keys: Keys, domain: str) -> tuple[Token, ...]:
+    """Our Message-IDs among those that delivery reports name: they say which mail is meant, and prove nothing."""
+    named = list(dict.fromkeys(one for one in ids if one))[:MOST_REFERENCES]
+    found = (keys.read_message_id(message_id, domain, "report") for message_id in named)
     return tuple(token for token in found if token is not None)
 
 

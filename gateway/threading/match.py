@@ -107,11 +107,24 @@ class _Ladder:
         if not tokens or (others and tokens[0].where != "envelope"):
             for token in tokens:
                 self._decline(_place(token), token.ticket, "a bounce address beside another of ours")
-            return None
+            return None if tokens or others else self._returned()
         token = tokens[0]
         ticket = self._find(token.ticket, _place(token)) if token.ticket else None
         event = find_moved(ticket, token.ticket, token.event) if ticket else token.event
         return Match(ticket=ticket.number if ticket else 0, ground="bounce", event=event, party=token.party, kind="b")
+
+    def _returned(self) -> Match | None:
+        """Where the relay allows no bounce address: our Message-ID in the header of the mail a report returns.
+
+        Only there and only then (security.md 9): whoever got the mail can send such a report. It names one delivery.
+        """
+        if self.settings.send.envelope != "plain" or self.findings.origin is not Origin.DELIVERY_REPORT:
+            return None
+        for token in self.clues.returned_ids:
+            ticket = self._find(token.ticket, "returned Message-ID") if token.party else None
+            if ticket is not None:
+                return self._on_token(ticket, token, "bounce")
+        return None
 
     def action(self) -> Match | None:
         """A one-tap subject of an agent, with a token bound to that agent, ticket and event (mail.md 12.4)."""

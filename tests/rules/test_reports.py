@@ -45,6 +45,7 @@ class TestStandard:
             diagnostic="550 5.1.1 <ann@customer.test>: User unknown",
             kind="hard",
             original_message_id="<one@desk.test>",
+            returned_id="<one@desk.test>",
             envelope_id="ak-4827",
         )
         assert (second.recipient, second.action, second.kind) == ("ben@other.test", "delayed", "delay")

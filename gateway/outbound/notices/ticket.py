@@ -192,6 +192,7 @@ def write_unproven(scene: Scene) -> Writing:
         says=scene.name(scene.notice.author) if scene.notice.author else claimed,
         unknown=scene.notice.reason in ("unknown-sender", "machine"),
         report=report,
+        nobody=scene.notice.reason == "header-ambiguous",
         failed=scene.flag("failed") or scene.notice.reason == "dmarc-fail",
         expiring=scene.when("expiring"),
         files=[p.name for p in parts],
