@@ -71,6 +71,7 @@ def _go_round(
         list_number=answers.take_list_numbers(tx, 1),
     )
     plan = plan_round(case, timer)
+    tickets.record(tx, None, plan, None, now)
     timers.record(tx, plan)
     mails = compose_all(plan, None, settings, now)
     deliveries.enqueue(tx, delay_mails(mails, agents, settings, now), now)

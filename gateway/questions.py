@@ -46,6 +46,16 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """Tickets that something happened to since, which ``party`` has or had a hand in before. -> tuple[TicketLine]"""
+
+    inboxes: tuple[str, ...]
+    since: datetime
+    party: int
+    limit: int = 200
+
+
+@dataclass(frozen=True, slots=True)
 class Term:
     """One word of a search. ``field``: "", from, to, subject (words), tag, owner (party, 0 nobody), is, has, after,
     before (ISO time)."""
@@ -166,6 +176,6 @@ class EventLog:
     unsolved: tuple[TicketLine, ...] = ()
 
 
-Question = Listing | Search | Originals | Copies | Stopped | Log
+Question = Listing | Changed | Search | Originals | Copies | Stopped | Log
 Answer = tuple[TicketLine, ...] | tuple[Original, ...] | tuple[Copy, ...] | tuple[StoppedMail, ...] | EventLog
 Answers = Mapping[Question, Answer]

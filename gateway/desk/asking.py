@@ -24,9 +24,10 @@ ASKS: Mapping[str, Callable[[Case, Command], tuple[Question, ...]]] = {
     "search": reading.ask_search,
     "report": reporting.ask_report,
     "digest": deeds_self.ask_digest,
+    "back": deeds_self.ask_back,
 }
 """Verb -> the questions it asks the store."""
-_APART = ("list", "search", "report", "digest")
+_APART = ("list", "search", "report", "digest", "back")
 """Verbs that are answered by a mail about no ticket, wherever they stand."""
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.address import fold_address, is_address
-from gateway.desk import assignment, reporting, rounds
+from gateway.desk import assignment, reporting, returning, rounds
 from gateway.desk.case import Case
 from gateway.desk.choices import write_absence, zone_of
 from gateway.desk.deed import Deed, Problem, add_apart, apart, called, held_behind, trouble
 from gateway.desk.moments import find_zone, read_away, read_quiet, read_when
-from gateway.model import Absence, Command, HeldFact
+from gateway.model import Absence, Command, HeldFact, TimerSet
 from gateway.questions import Question
 from gateway.settings import Agent
 
@@ -74,15 +74,29 @@ def away(deed: Deed) -> str:
     found = assignment.find_agents(deed.case, who) if who else ()
     absence = Absence(until, found[0].handle if found else "")
     deed.draft.choose(agent.handle, "away", write_absence(absence))
+    if agent.handle not in deed.case.facts.away:
+        deed.draft.choose(agent.handle, "away-since", deed.case.now.isoformat())
+    if until is not None:
+        deed.draft.set_round(TimerSet(kind="back", due_at=until, party=deed.person.party))
     deed.draft.explain(f"{agent.handle} is away: {write_absence(absence)}")
     return f"away {until.isoformat()}" if until else "away-open"
 
 
 def back(deed: Deed) -> str:
-    """The end of away."""
+    """The end of away; answered with a list of what happened meanwhile."""
     deed.draft.choose(_agent(deed).handle, "away", "")
     deed.draft.explain(f"{_agent(deed).handle} is back")
-    return "back"
+    if returning.away_since(deed.case) is None:
+        return "back"
+    draft = apart(deed)
+    returning.send_return(draft, deed.case, deed.person)
+    add_apart(deed, draft)
+    return ""
+
+
+def ask_back(case: Case, command: Command) -> tuple[Question, ...]:
+    """What became of one's tickets meanwhile."""
+    return returning.ask_return(case)
 
 
 def ask_digest(case: Case, command: Command) -> tuple[Question, ...]:

@@ -173,11 +173,12 @@ def list_tickets(deed: Deed) -> str:
         own = (deed.person.party,)
         lines = [line for line in lines if line.owner is None or line.owner.party in own]
     lines.sort(key=lambda line: (not is_late(line, case.settings, case.now), line.waits_since or case.now))
-    _send(deed, rows=[_row(case, line) for line in lines[:_MOST_ROWS]], list=what or "yours", count=str(len(lines)))
+    _send(deed, rows=[tell_row(case, line) for line in lines[:_MOST_ROWS]], list=what or "yours", count=str(len(lines)))
     return ""
 
 
-def _row(case: Case, line: TicketLine) -> dict[str, object]:
+def tell_row(case: Case, line: TicketLine) -> dict[str, object]:
+    """A ticket as a row of a list, for the writer of it."""
     me = case.agent_person.party if case.agent_person else 0
     return {
         "number": line.number,
@@ -235,7 +236,7 @@ def search(deed: Deed) -> str:
     lines = [line for line in case.answers.get(question, ()) if isinstance(line, TicketLine)]  # type: ignore[union-attr]
     more = len(lines) > question.limit
     rows = [
-        {**_row(case, line), "changed": line.changed_at.isoformat(), "snippet": line.snippet}
+        {**tell_row(case, line), "changed": line.changed_at.isoformat(), "snippet": line.snippet}
         for line in lines[: question.limit]
     ]
     _send(deed, rows=rows, query=deed.argument, count=str(len(rows)), more="1" if more else "")

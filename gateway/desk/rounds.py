@@ -1,4 +1,4 @@
-"""Digests and weekly reports as rows with a due time: each sets its successor when it comes due (mail.md 17).
+"""Digests, weekly reports, lists on return: rows with a due time, which set their successors (mail.md 17).
 
 Due times are clock times of the agent's zone, so a day of 23 or 25 hours moves nothing. A desk that was down for a week
 sends one digest when it is back, not seven: the successor is counted from now. Whether a mail is wanted is decided when
@@ -16,6 +16,7 @@ from gateway.desk.draft import Draft
 from gateway.desk.lines import served_by
 from gateway.desk.moments import find_zone
 from gateway.desk.reporting import ask_digest, ask_weekly, send_digest, send_weekly, works_on
+from gateway.desk.returning import ask_return, away_since, send_return
 from gateway.model import (
     Absence,
     Clues,
@@ -73,6 +74,8 @@ def first_rounds(
 
 def ask_round(case: Case, timer: Timer) -> tuple[Question, ...]:
     """What has to be read for it."""
+    if timer.kind == "back":
+        return ask_return(case) if _has_returned(case) else ()
     if not _wanted(case, timer.kind):
         return ()
     return ask_digest(case) if timer.kind == "digest" else ask_weekly(case)
@@ -82,6 +85,9 @@ def plan_round(case: Case, timer: Timer) -> Plan:
     """The mail, if it is wanted, and the next row."""
     draft, person = Draft(case, reason=timer.kind), case.agent_person
     assert person is not None
+    if timer.kind == "back":
+        _welcome_back(draft, case, person)
+        return draft.plan("clock")
     if not _wanted(case, timer.kind):
         draft.explain(f"{timer.kind} of {person.agent} is off")
     elif timer.kind == "digest":
@@ -92,6 +98,18 @@ def plan_round(case: Case, timer: Timer) -> Plan:
         if following.kind == timer.kind:
             draft.set_round(following)
     return draft.plan("clock")
+
+
+def _has_returned(case: Case) -> bool:
+    """Whether the absence is over and its end was not told; it may have been prolonged, or ended by word."""
+    return away_since(case) is not None and case.facts.author_agent not in case.facts.away
+
+
+def _welcome_back(draft: Draft, case: Case, person: Person) -> None:
+    if _has_returned(case):
+        send_return(draft, case, person)
+    else:
+        draft.explain(f"{person.agent} was told before, or is away for longer")
 
 
 def next_digest(case: Case) -> TimerSet | None:

@@ -16,6 +16,7 @@ from gateway.model import Attachment, Person, State
 from gateway.questions import (
     UNSOLVED,
     Answer,
+    Changed,
     Copies,
     Copy,
     EventLog,
@@ -51,6 +52,8 @@ def _answer(tx: Connection, question: Question) -> Answer:
     match question:
         case Listing():
             return _listing(tx, question)
+        case Changed():
+            return _changed(tx, question)
         case Search():
             found = search.find(tx, question)
             return _lines(tx, [number for number, _ in found], dict(found))
@@ -90,6 +93,25 @@ def _listing(tx: Connection, asked: Listing) -> tuple[TicketLine, ...]:
     )
     if asked.owner is not None:
         statement = statement.where(tickets.c.owner == asked.owner if asked.owner else tickets.c.owner.is_(None))
+    return _lines(tx, list(tx.execute(statement).scalars()))
+
+
+def _changed(tx: Connection, asked: Changed) -> tuple[TicketLine, ...]:
+    mine = sa.exists().where(
+        events.c.ticket == tickets.c.number, events.c.party == asked.party, events.c.at < asked.since
+    )
+    given = sa.and_(tickets.c.owner.is_not(None), tickets.c.owner == asked.party)
+    statement = (
+        sa.select(tickets.c.number)
+        .where(
+            tickets.c.inbox.in_(asked.inboxes),
+            tickets.c.changed_at >= asked.since,
+            tickets.c.merged_into == 0,
+            sa.or_(given, mine),
+        )
+        .order_by(tickets.c.number.desc())
+        .limit(asked.limit)
+    )
     return _lines(tx, list(tx.execute(statement).scalars()))
 
 
