@@ -196,20 +196,20 @@ class Folder:
         listed = await self._session.list_uids(first, last)
         ours = [mail for mail in listed if self._is_ours(mail)]
         seen = await self._state.seen(*self._key, self._mark.uidvalidity, [mail.uid for mail in ours])
-        if self._removes:
-            self._work.undecorated |= seen  # still here: the last attempt failed
+        # Still here although it should have gone, or beyond the mark: a daemon that died in between has not marked it.
+        self._work.undecorated |= {uid for uid in seen if self._removes or uid > self._mark.uid}
         for mail in ours:
             if mail.uid in seen or mail.uid in self._work.failing or mail.uid in self._work.given_up:
                 continue
             if stop.is_set():
                 return  # the mark stays: it may pass only what has a row
             await self._take(mail)
+        await self._decorate()  # before the mark passes them: what it has passed is not looked at again
         top = max((mail.uid for mail in listed), default=0)
         if top > self._mark.uid:
             mark = replace(self._mark, uid=top)
             await self._state.set_mark(*self._key, mark)
             self._mark = mark
-        await self._decorate()
 
     async def _take(self, mail: Listed) -> None:
         """Fetch one mail and hand it over; a failure is noted, and raised only when the connection went with it."""
