@@ -87,9 +87,7 @@ def _print(proof: Proof, head: tuple[int, str] | None, first: int) -> None:
     if len(proof.findings) > _SHOWN:
         print(f"... and {len(proof.findings) - _SHOWN} more; --json lists all")
     since = f" sealed since seal {first}" if first > 1 else ""
-    print(
-        f"{proof.facts} facts{since}, {proof.seals} seals, {proof.mails} mails byte for byte, {proof.waiting} to be sealed"
-    )
+    print(f"{proof.facts} facts{since} in {proof.seals} seals, {proof.mails} mails byte for byte, {proof.waiting} wait")
     if proof.erased:
         print(f"{proof.erased} facts were erased, each by an erasure that is sealed itself")
     if proof.last is not None:
