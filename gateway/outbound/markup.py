@@ -30,6 +30,7 @@ _PAGE = """<!doctype html>
 </html>
 """
 _QUOTE_STYLE = "margin:0 0 0 8px;padding-left:8px;border-left:2px solid #8886"
+_LINKS_STYLE = "font-size:15px;line-height:2"  # far enough apart for a thumb
 _RULE = '<hr style="border:0;border-top:1px solid #8886;margin:16px 0">'
 _LINK = re.compile(r"^(?P<before>.*?)(?P<href>mailto:\S+)(?P<after>.*)$")
 
@@ -63,7 +64,7 @@ def _blocks(text: str, hrefs: Collection[str]) -> list[str]:
 
     def flush() -> None:
         if links:
-            made.append("<p>" + "\n&middot; ".join(links) + "</p>")
+            made.append(f'<p style="{_LINKS_STYLE}">' + "\n&middot; ".join(links) + "</p>")
             links.clear()
         if block and all(line.startswith(">") for line in block):
             inner = _lines([line[1:].removeprefix(" ") for line in block])

@@ -12,7 +12,7 @@ from tests.support.golden import story
 
 NAMES = sorted(story.NOTICES)
 _ADDRESSES = ("from", "to", "cc", "reply-to")
-_SAME_TEXT = ("01", "02", "03", "05", "06", "08", "12", "14", "15")
+_SAME_TEXT = ("01", "02", "03", "05", "06", "12", "14", "15")
 """Golden mails whose words we kept to the letter; the others were improved on."""
 
 

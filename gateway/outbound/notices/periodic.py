@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from html import escape
@@ -17,6 +18,8 @@ from gateway.outbound.notices.scene import Scene, Writing
 from gateway.outbound.onetap import Link, make_link
 
 _H2 = '<h2 style="font-size:15px;margin:16px 0 4px">'
+_HEAD = "font-size:12px;font-weight:normal;opacity:.75"
+_MOST_LABELS = 12
 _SECTIONS = ("late", "yours", "free")
 
 
@@ -43,7 +46,8 @@ def _show(scene: Scene, number: int) -> Link:
 
 def _table(scene: Scene, rows: Sequence[dict[str, Any]]) -> str:
     heads = "".join(
-        f'<th scope="col" align="left">{escape(word)}</th>' for word in scene.words.several("digest_columns")
+        f'<th scope="col" align="left" style="{_HEAD}">{escape(word)}</th>'
+        for word in scene.words.several("digest_columns")
     )
     lines = []
     for row in rows:
@@ -52,7 +56,9 @@ def _table(scene: Scene, rows: Sequence[dict[str, Any]]) -> str:
         cells = [f'<th scope="row" align="left" style="padding:4px 10px 4px 0">{link}</th>']
         said = (subject_of(row, scene.words), cell(row.get("who", "")))
         cells += [f'<td style="padding:4px 10px 4px 0">{escape(value)}</td>' for value in said]
-        cells.append(f'<td style="padding:4px 0">{escape(say_wait(row, scene.words, scene.now))}</td>')
+        # A number stays with its unit, so that a phone breaks the line elsewhere.
+        wait = re.sub(r"(?<=[0-9]) (?=\w)", "\u00a0", say_wait(row, scene.words, scene.now))
+        cells.append(f'<td style="padding:4px 0">{escape(wait)}</td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(lines)
     return (
@@ -109,22 +115,36 @@ def write_digest(scene: Scene) -> Writing:
 
 
 def _numbers_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    # Small heads and narrow gaps: six columns have to fit a phone.
+    style = "padding:2px 0 2px 8px"
     first, *others = heads
-    top = f'<th scope="col" align="left">{escape(first)}</th>' + "".join(
-        f'<th scope="col" align="right" style="padding:2px 0 2px 12px">{escape(head)}</th>' for head in others
+    top = f'<th scope="col" align="left" style="{_HEAD}">{escape(first)}</th>' + "".join(
+        f'<th scope="col" align="right" style="{style};{_HEAD}">{escape(head)}</th>' for head in others
     )
     lines = []
     for name, *values in rows:
-        cells = "".join(
-            f'<td align="right" style="padding:2px 0 2px 12px">{escape(cell(value))}</td>' for value in values
-        )
+        cells = "".join(f'<td align="right" style="{style}">{escape(cell(value))}</td>' for value in values)
         lines.append(f'<tr><th scope="row" align="left">{escape(cell(name))}</th>{cells}</tr>')
     body = "\n".join(lines)
-    head = f'<caption style="text-align:left;padding:0 0 4px">{escape(caption)}</caption>\n' if caption else ""
+    said = f'<caption style="text-align:left;white-space:nowrap;padding:0 0 4px">{escape(caption)}</caption>\n'
     return (
-        '<table style="border-collapse:collapse;font-size:14px">\n'
-        f"{head}<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+        f'<table style="border-collapse:collapse;font-size:14px">\n{said if caption else ""}'
+        f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
     )
+
+
+def _below_the_chart(labels: Sequence[str]) -> str:
+    """The days below their bars; "" when there are too many to be read. The table beside it says the same."""
+    if not labels or len(labels) > _MOST_LABELS:
+        return ""
+    cells = "".join(f'<td align="center" style="padding:0">{escape(label)}</td>' for label in labels)
+    style = "max-width:100%;table-layout:fixed;border-collapse:collapse;font-size:12px;opacity:.8"
+    return f'<table aria-hidden="true" role="presentation" width="480" style="{style}"><tr>{cells}</tr></table>'
+
+
+def _bar(number: int, highest: int) -> str:
+    """A bar of at most a dozen characters: longer ones break on a phone."""
+    return "#" * (-(-number * 12 // highest) if highest else 0)
 
 
 def _rows(scene: Scene, key: str) -> list[list[Any]]:
@@ -207,13 +227,16 @@ def write_report(scene: Scene) -> Writing:
     name = scene.fact("name") or "report"
     idle = any(row[0] == "" and row[2] for row in _rows(scene, "agents"))
     remark = words.say("report_nobody") if idle else ""
-    text = scene.render("report.txt", title=title, days=days, times=times, agents=agents, tags=tags, remark=remark)
+    highest = max((new for _, new, _ in days), default=0)
+    bars = [(day, new, closed, _bar(new, highest)) for day, new, closed in days]
+    text = scene.render("report.txt", title=title, days=bars, times=times, agents=agents, tags=tags, remark=remark)
     content_id = f"{name}@{scene.settings.id_domain}"
     said = ", ".join(words.say("chart_day", day=day, new=new, closed=closed) for day, new, closed in days)
     pieces = [
         f'<h1 style="font-size:18px">{escape(title)}, {escape(scene.inbox.name)}</h1>',
         f'<img src="cid:{escape(content_id)}" width="480" height="120" style="max-width:100%;height:auto" '
         f'alt="{escape(words.say("chart_alt", days=said))}">',
+        _below_the_chart([day for day, _, _ in days]),
         _numbers_table(words.say("chart_caption"), words.several("report_columns"), days),
         f"{_H2}{escape(words.say('report_times'))}</h2>",
         "<p>" + "<br>\n".join(f"{escape(label)}: {escape(value)}" for label, value in times) + "</p>",
@@ -224,7 +247,7 @@ def write_report(scene: Scene) -> Writing:
     if tags:
         pieces.append(f"{_H2}{escape(words.say('report_tags'))}</h2>")
         pieces.append(_numbers_table("", words.several("tag_columns"), tags))
-    pieces.append(f"<p>{escape(' '.join(text.rstrip().rsplit(chr(10) * 2, 1)[-1].split()))}</p>")
+    pieces += [f"<p>{escape(' '.join(block.split()))}</p>" for block in text.rstrip().split("\n\n")[-2:]]
     chart = bar_chart([(new, closed) for _, new, closed in days])
     csv = "day,new,closed\n" + "".join(f"{day},{new},{closed}\n" for day, new, closed in days)
     html = page(title, "\n".join(pieces), words.language) if scene.settings.agent_mail.html else ""
