@@ -29,6 +29,10 @@ from tests.support.real import need
 from tests.support.smtp_sink import Sink
 
 HERE = Path(__file__).parent
+_FILES = {"ticketgate.db": "db", "start.mark": "state", "seal.key": "state", "sent.log": "state"}
+"""The daemon's files whose calls are steps, and of which class."""
+_CONFIGURED = ("ticketgate.toml", "agents.toml", "token.key")
+_OURS = ("steps", "gateway.log")
 RESTS_WITHIN = 60.0
 """Seconds from the last start until everything is done (I5, I6)."""
 
@@ -294,7 +298,7 @@ class Desk:
     def _plan(self, fault: Fault) -> str:
         words = {
             "log": self.steps_log,
-            "files": self.gateway.folder / "ticketgate.db",
+            "files": ",".join(f"{kind}:{self.gateway.folder}/{name}" for name, kind in _FILES.items()),
             "ports": ",".join(f"{name}:{port}" for name, port in self._ports.items()),
             "sockets": ",".join(f"{name}:{path}" for name, path in self._sockets.items()),
             "only": fault.only,
@@ -357,14 +361,22 @@ class Desk:
         """Forget the run before."""
         self.lives.clear()
         self.sink.taken.clear()
-        for name in ("steps", "gateway.log", "lmtp.sock"):
-            (self.gateway.folder / name).unlink(missing_ok=True)
-        for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
-            (self.gateway.folder / f"ticketgate.db{suffix}").unlink(missing_ok=True)
+        for path in self.gateway.folder.iterdir():
+            if path.name not in _CONFIGURED:
+                path.unlink()
 
-    def put_sqlite(self, template: Path) -> None:
-        """A copy of a prepared database."""
-        shutil.copy(template, self.gateway.folder / "ticketgate.db")
+    def keep(self, template: Path) -> None:
+        """Remember everything that a daemon that ended in good order left behind."""
+        assert not (self.gateway.folder / "ticketgate.db-wal").exists(), "it did not close its database"
+        template.mkdir()
+        for path in self.gateway.folder.iterdir():
+            if path.is_file() and path.name not in _CONFIGURED and path.name not in _OURS:
+                shutil.copy(path, template)
+
+    def put_back(self, template: Path) -> None:
+        """As it was then."""
+        for path in template.iterdir():
+            shutil.copy(path, self.gateway.folder)
 
     def live(
         self,

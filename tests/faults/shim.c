@@ -34,7 +34,7 @@ static struct {
     long at, count, all;
     enum act act;
     unsigned long seed; /* of the power cut: 0 drops everything unsynced, else each write is kept with one half */
-    char files[256], only[256], ports[256], sockets[512];
+    char files[1024], only[256], ports[256], sockets[512];
 } plan = {.log = -1};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -145,29 +145,12 @@ static enum act step(const char *name, const char *detail) {
 
 static int starts(const char *text, const char *with) { return *with && !strncmp(text, with, strlen(with)); }
 
-static int our_file(const char *path) {
-    size_t length = strlen(path);
-    return starts(path, plan.files) && !(length > 4 && !strcmp(path + length - 4, "-shm"));
-}
-
-/* The path of a descriptor that is one of our files; 0 otherwise. */
-static int file_of(int fd, char *path, size_t room) {
-    struct stat is;
-    if (!plan.armed || fd < 0 || fstat(fd, &is) || !S_ISREG(is.st_mode)) return 0;
-    char link[40];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t size = readlink(link, path, room - 1);
-    if (size <= 0) return 0;
-    path[size] = 0;
-    return our_file(path);
-}
-
 /* "name:value,name:value": the name whose value fits. */
 static int lookup(const char *list, int port, const char *path, char *name, size_t room) {
     for (const char *word = list; *word;) {
         const char *end = strchrnul(word, ','), *colon = memchr(word, ':', (size_t)(end - word));
         if (colon) {
-            char value[128];
+            char value[256];
             snprintf(value, sizeof value, "%.*s", (int)(end - colon - 1), colon + 1);
             if (path ? starts(path, value) : atoi(value) == port) {
                 snprintf(name, room, "%.*s", (int)(colon - word), word);
@@ -177,6 +160,24 @@ static int lookup(const char *list, int port, const char *path, char *name, size
         word = *end ? end + 1 : end;
     }
     return 0;
+}
+
+/* The class of a path that is one of our files; 0 otherwise. */
+static int our_file(const char *path, char *name, size_t room) {
+    size_t length = strlen(path);
+    return lookup(plan.files, 0, path, name, room) && !(length > 4 && !strcmp(path + length - 4, "-shm"));
+}
+
+/* Path and class of a descriptor that is one of our files; 0 otherwise. */
+static int file_of(int fd, char *path, size_t size_of_path, char *name, size_t room) {
+    struct stat is;
+    if (!plan.armed || fd < 0 || fstat(fd, &is) || !S_ISREG(is.st_mode)) return 0;
+    char link[40];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, path, size_of_path - 1);
+    if (size <= 0) return 0;
+    path[size] = 0;
+    return our_file(path, name, room);
 }
 
 static int address_of(const struct sockaddr *address, socklen_t size, char *name, size_t room) {
@@ -271,8 +272,10 @@ static const char *last_part(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-#define FILE_STEP(operation, fd, path) \
-    enum act act = step("db." operation, last_part(path)); \
+#define FILE_STEP(operation, name, path) \
+    char full_[40]; \
+    snprintf(full_, sizeof full_, "%s.%s", name, operation); \
+    enum act act = step(full_, last_part(path)); \
     if (act == FAIL) { \
         errno = plan.error; \
         return -1; \
@@ -306,9 +309,9 @@ static const char *last_part(const char *path) {
 
 ssize_t write(int fd, const void *data, size_t size) {
     REAL(write);
-    char path[256];
-    if (file_of(fd, path, sizeof path)) {
-        FILE_STEP("write", fd, path)
+    char path[256], name[24];
+    if (file_of(fd, path, sizeof path, name, sizeof name)) {
+        FILE_STEP("write", name, path)
         if (plan.power) {
             pthread_mutex_lock(&lock);
             remember(path, fd, lseek(fd, 0, SEEK_CUR), size);
@@ -320,12 +323,12 @@ ssize_t write(int fd, const void *data, size_t size) {
     SENT(real(fd, data, size), fd);
 }
 
-#define POSITIONED_WRITE(name, offset) \
-    ssize_t name(int fd, const void *data, size_t size, offset at) { \
-        REAL(name); \
-        char path[256]; \
-        if (!file_of(fd, path, sizeof path)) return real(fd, data, size, at); \
-        FILE_STEP("write", fd, path) \
+#define POSITIONED_WRITE(call, offset) \
+    ssize_t call(int fd, const void *data, size_t size, offset at) { \
+        REAL(call); \
+        char path[256], name[24]; \
+        if (!file_of(fd, path, sizeof path, name, sizeof name)) return real(fd, data, size, at); \
+        FILE_STEP("write", name, path) \
         if (plan.power) { \
             pthread_mutex_lock(&lock); \
             remember(path, fd, at, size); \
@@ -336,12 +339,13 @@ ssize_t write(int fd, const void *data, size_t size) {
 POSITIONED_WRITE(pwrite, off_t)
 POSITIONED_WRITE(pwrite64, off64_t)
 
-#define SYNC(name) \
-    int name(int fd) { \
-        REAL(name); \
-        char path[256]; \
-        if (!file_of(fd, path, sizeof path)) return real(fd); \
-        enum act act = step("db.sync", last_part(path)); \
+#define SYNC(call) \
+    int call(int fd) { \
+        REAL(call); \
+        char path[256], name[24], full[40]; \
+        if (!file_of(fd, path, sizeof path, name, sizeof name)) return real(fd); \
+        snprintf(full, sizeof full, "%s.sync", name); \
+        enum act act = step(full, last_part(path)); \
         if (act == FAIL) { \
             pthread_mutex_lock(&lock); \
             if (plan.drop) drop_unsynced(path); /* the kernel gives up on the pages: a later sync would prove nothing */ \
@@ -362,12 +366,12 @@ POSITIONED_WRITE(pwrite64, off64_t)
 SYNC(fsync)
 SYNC(fdatasync)
 
-#define TRUNCATE(name, offset) \
-    int name(int fd, offset size) { \
-        REAL(name); \
-        char path[256]; \
-        if (!file_of(fd, path, sizeof path)) return real(fd, size); \
-        FILE_STEP("truncate", fd, path) \
+#define TRUNCATE(call, offset) \
+    int call(int fd, offset size) { \
+        REAL(call); \
+        char path[256], name[24]; \
+        if (!file_of(fd, path, sizeof path, name, sizeof name)) return real(fd, size); \
+        FILE_STEP("truncate", name, path) \
         struct stat was; \
         if (plan.power && !fstat(fd, &was) && was.st_size > size) { \
             pthread_mutex_lock(&lock); \
@@ -381,28 +385,31 @@ TRUNCATE(ftruncate64, off64_t)
 
 int unlink(const char *path) {
     REAL(unlink);
-    if (!plan.armed || !our_file(path)) return real(path);
-    FILE_STEP("unlink", -1, path)
+    char name[24];
+    if (!plan.armed || !our_file(path, name, sizeof name)) return real(path);
+    FILE_STEP("unlink", name, path)
     DONE(real(path));
 }
 
 int rename(const char *from, const char *to) {
     REAL(rename);
-    if (!plan.armed || !our_file(to)) return real(from, to);
-    FILE_STEP("rename", -1, to)
+    char name[24];
+    if (!plan.armed || !our_file(to, name, sizeof name)) return real(from, to);
+    FILE_STEP("rename", name, to)
     DONE(real(from, to));
 }
 
-#define OPEN(name) \
-    int name(const char *path, int flags, ...) { \
-        REAL(name); \
+#define OPEN(call) \
+    int call(const char *path, int flags, ...) { \
+        REAL(call); \
+        char name[24]; \
         va_list rest; \
         va_start(rest, flags); \
         mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0; \
         va_end(rest); \
-        if (!plan.armed || !(flags & O_CREAT) || !starts(path, plan.files) || !access(path, F_OK)) \
+        if (!plan.armed || !(flags & O_CREAT) || !lookup(plan.files, 0, path, name, sizeof name) || !access(path, F_OK)) \
             return real(path, flags, mode); \
-        FILE_STEP("create", -1, path) \
+        FILE_STEP("create", name, path) \
         DONE(real(path, flags, mode)); \
     }
 OPEN(open)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -62,7 +61,7 @@ class Bench:
         self.folder, self.dovecot, self.postgres = folder, dovecot, postgres
         tables: dict[str, str | None] = {"send": _SEND, "ack": "per_hour = 100000"}
         self._mailbox = mailbox
-        self._template = folder / "template.db"
+        self._template = folder / "template"
         self._pg_template = ""
         self._imap_secret = folder / "imap.secret"
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,9 +94,7 @@ class Bench:
         scenario.let_time_pass(self.desk)
         if self.postgres:
             self._pg_template = str(sa.make_url(self.desk.gateway.storage).database)
-        else:
-            assert not (self.desk.gateway.folder / "ticketgate.db-wal").exists(), "it did not close its database"
-            shutil.copy(self.desk.gateway.folder / "ticketgate.db", self._template)
+        self.desk.keep(self._template)
         self._before = known.taken
         script = scenario.write_script(known)
         if self.dovecot is None:
@@ -125,8 +122,8 @@ class Bench:
             ):
                 self.postgres.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             gateway.move(self.postgres.create_database(self._pg_template or "template0"))
-        elif prepared:
-            self.desk.put_sqlite(self._template)
+        if prepared:
+            self.desk.put_back(self._template)
         if not prepared:
             store = Database(gateway.storage)
             store.migrate()
