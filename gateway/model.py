@@ -7,7 +7,7 @@ cage's pipe as data (never as pickle). What a ticket plans and sends is in the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -75,6 +75,7 @@ class Instruction:
     event: int = 0  # the held event
     text: str | None = None  # replaces the mail's own text
     close: bool = False  # close the ticket after sending
+    to: str = ""  # address of the third party the text is for; "": whoever the held mail was for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -463,6 +464,7 @@ class TicketFacts:
     owner: Person | None = None
     customer: Person | None = None
     participants: tuple[Person, ...] = ()  # customer first, then those added with #cc
+    thirds: tuple[Person, ...] = ()  # who was written to beside the customer (#ask); never participants
     last_event: int = 0
     root: str = ""  # stored root Message-ID (mail.md 5.2)
     closed_at: datetime | None = None
@@ -476,6 +478,20 @@ class TicketFacts:
     watchers: tuple[int, ...] = ()  # parties that get copies
     muted: tuple[int, ...] = ()  # parties that want no mail of it
     title: str = ""  # shown in lists in place of the subject, which mails keep for ever; "" none
+
+
+def find_thirds(events: Iterable[EventFact | NewEvent], known: Iterable[int] = ()) -> tuple[int, ...]:
+    """The third parties of a ticket, by what happened: who was written to with #ask and not let go with #uncc.
+
+    They follow from the history, so a merge, a withdrawn mail and an undo need no bookkeeping of their own.
+    """
+    parties = dict.fromkeys(known)
+    for event in events:
+        if event.kind == "asked" and event.data.get("side"):
+            parties[int(event.data["side"])] = None
+        elif event.kind == "uncc" and event.data.get("party"):
+            parties.pop(int(event.data["party"]), None)
+    return tuple(parties)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from gateway.desk.naming import find_named, find_split, find_undone, with_people
 from gateway.desk.personal import is_personal, read_personal
 from gateway.desk.plan import customer_of, make_plan, wanted_ticket, without_answers
 from gateway.desk.policy import judge
+from gateway.desk.sides import find_reader
 from gateway.model import Facts, Findings, InboundMail, Mailbox, Match, Orders, OutboundMail, Person, Plan, TicketFacts
 from gateway.outbound.addressing import reverse_path
 from gateway.outbound.compose import compose_all
@@ -71,7 +72,7 @@ def decide(tx: Connection, mail: InboundMail, findings: Findings, settings: Sett
     case = replace(case, ticket=_take_ticket(tx, case))
     case = _with_workload(tx, case)
     case = replace(case, own=_own_text(case))
-    case = replace(case, orders=_orders(case))
+    case = _fit_reader(replace(case, orders=_orders(case)))
     return _conclude(tx, case)
 
 
@@ -194,6 +195,7 @@ def _with_proven_name(ticket: TicketFacts, case: Case) -> TicketFacts:
         ticket,
         customer=shown(ticket.customer) if ticket.customer else None,
         participants=tuple(map(shown, ticket.participants)),
+        thirds=tuple(map(shown, ticket.thirds)),
     )
 
 
@@ -204,7 +206,16 @@ def _subject(case: Case) -> str:
     return canonical_subject(case.findings.message.subject)
 
 
-def _own_text(case: Case) -> OwnText:
+def _fit_reader(case: Case) -> Case:
+    """What may be relayed depends on who reads it, which the commands may say: then it is cut and read once more."""
+    reader = find_reader(case)
+    if not reader:
+        return case
+    case = replace(case, own=_own_text(case, reader))
+    return replace(case, orders=_orders(case))
+
+
+def _own_text(case: Case, reader: int = 0) -> OwnText:
     """For an agent's mail: what may be relayed. Others' mail is shown, not relayed, and needs no cutting."""
     agents = case.agent is not None or case.token_agent  # held or not: #send may let it go
     if not agents and case.mail.instruction is None:
@@ -212,7 +223,7 @@ def _own_text(case: Case) -> OwnText:
     body = case.findings.body
     if is_personal(case):
         return OwnText(text=body.new)
-    relayed = relay_text(body, case.findings.message.html, case.ticket, case.settings)
+    relayed = relay_text(body, case.findings.message.html, case.ticket, case.settings, reader)
     return OwnText(
         text=relayed.text, html=relayed.html, unclear=relayed.held_reason, from_html=body.command_text is None
     )
@@ -308,6 +319,6 @@ def _after(case: Case, plan: Plan) -> TicketFacts | None:
 def _people(case: Case) -> dict[int, Person]:
     """Everybody the case knows."""
     known = [t for t in (case.ticket, case.facts.fresh, *case.facts.tickets.values()) if t is not None]
-    people: dict[int, Person] = {p.party: p for t in known for p in t.participants}
+    people: dict[int, Person] = {p.party: p for t in known for p in (*t.participants, *t.thirds)}
     people |= {p.party: p for p in (*case.facts.agents.values(), *case.facts.named.values())}
     return people | dict(case.facts.persons)

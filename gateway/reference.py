@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 from gateway.model import Token
 
-KINDS = "anhdtbxmr"
-"""Letters of mail.md 4.2; x, m and r never stand in an address."""
+KINDS = "anhsdtbxmr"
+"""Letters of mail.md 4.2, and s (decision 0010); x, m and r never stand in an address."""
 
-_ADDRESS_KINDS = "anhdtb"
+_ADDRESS_KINDS = "anhsdtb"
 _TOKEN = re.compile(
-    r"([anhdtb])([a-z2-7])-(0|[1-9][0-9]{0,7})-(0|[1-9][0-9]{0,4})-(0|[1-9][0-9]{0,6})-([a-z2-7]{16})\Z"
+    r"([anhsdtb])([a-z2-7])-(0|[1-9][0-9]{0,7})-(0|[1-9][0-9]{0,4})-(0|[1-9][0-9]{0,6})-([a-z2-7]{16})\Z"
 )
 _LIKE_TOKEN = re.compile(r"[a-z][a-z2-7]-[0-9]+-[0-9]+-[0-9]+-[a-z0-9]+\Z")
 _MESSAGE_ID = re.compile(
@@ -120,7 +120,7 @@ def looks_like_token(tag: str) -> bool:
 
 
 _ANY_TOKEN = re.compile(
-    r"[anhdtb][a-z2-7]-[0-9]{1,8}-[0-9]{1,5}-[0-9]{1,7}-[a-z2-7]{16}"  # address tokens
+    r"[anhsdtb][a-z2-7]-[0-9]{1,8}-[0-9]{1,5}-[0-9]{1,7}-[a-z2-7]{16}"  # address tokens
     r"|<?[0-9]{1,8}\.[0-9]{1,5}\.[0-9]{1,7}\.[a-z2-7]{17}@[a-z0-9.-]+>?"  # Message-IDs
     r"|\b[0-9]{1,8}(?:\.[0-9]{1,5})?(?: |%20)[a-z2-7]{17}\b",  # one-tap subjects
     re.IGNORECASE,

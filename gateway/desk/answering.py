@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.desk import assignment, filing
+from gateway.desk import assignment, filing, sides
 from gateway.desk.case import Case
 from gateway.desk.deciding import accept_held, has, plan_decision, taps_held
 from gateway.desk.deeds import carry_out, check_orders
@@ -63,6 +63,12 @@ def _plan_released(case: Case) -> Plan:
     if instruction.act == "note":
         return _note(Draft(case, reason="released"), case, text, author).plan("note")
     draft = Draft(case, reason="released")
+    third = sides.find_addressee(case)
+    if third is None and (sides.find_reader(case) or sides.find_asked(case)):
+        return hold_answer(case, "side-gone", text=text, data={"value": instruction.to or "ADDRESS"})
+    if third is not None:
+        sides.ask(draft, case, text, author, third)
+        return draft.plan("answer")
     _answer(draft, case, text, author, close=instruction.close)
     if instruction.close:
         draft.add_event("close", party=author.party)
@@ -78,11 +84,12 @@ def _about_ticket(case: Case) -> Plan:
         return trouble
     orders, person = case.orders, case.agent_person
     assert person is not None
-    internal = orders.internal or (case.match.kind == "n" and not has(orders, "send"))
+    internal = orders.internal or (case.match.kind == "n" and not has(orders, "send", "ask"))
     if not orders.text.strip() or orders.bare:
         return _just_orders(case)
+    third = sides.find_addressee(case)
     if not internal and not has(orders, "assign", "release", "spam"):
-        rival = _collision(case, person)
+        rival = _collision(case, person, third)
         if rival is not None:
             return hold_answer(case, "collision", other=rival.number)
     draft = Draft(case)
@@ -91,6 +98,9 @@ def _about_ticket(case: Case) -> Plan:
         carry_out(draft, case, person, quiet=True, only=first)
     if internal or has(orders, "spam"):
         _note(draft, case, orders.text, person)
+    elif third is not None:
+        sides.ask(draft, case, orders.text, person, third)
+        accept_held(draft, case, person)
     else:
         _answer(draft, case, orders.text, person, close=has(orders, "close"))
         accept_held(draft, case, person)
@@ -121,15 +131,21 @@ def find_trouble(case: Case) -> Plan | None:
     problem = check_orders(case)
     if problem is not None:
         return hold_answer(case, problem.reason, data=problem.data)
-    if case.own.unclear and case.orders.text.strip() and not case.orders.internal and case.match.kind != "n":
-        return hold_answer(case, case.own.unclear)
-    return None
+    inside = case.orders.internal or (case.match.kind == "n" and not has(case.orders, "send", "ask"))
+    if not case.orders.text.strip() or inside:
+        return None
+    lost = sides.check_reader(case)
+    if lost is not None:
+        return hold_answer(case, lost.reason, data=lost.data)
+    return hold_answer(case, case.own.unclear) if case.own.unclear else None
 
 
-def _collision(case: Case, person: Person) -> EventFact | None:
+def _collision(case: Case, person: Person, third: Person | None = None) -> EventFact | None:
     """A colleague's public answer to a later state than this one answers (mail.md 12.3)."""
     assert case.ticket is not None
     seen = _event_answered(case)
+    if third is not None:
+        return sides.find_rival(case, person, third, seen)
     rivals = (e for e in case.ticket.events if e.kind == "answer" and e.public and e.number > seen)
     return next((e for e in rivals if e.party != person.party), None)
 

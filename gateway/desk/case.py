@@ -30,7 +30,7 @@ from gateway.settings import Agent, Inbox, Settings
 
 _REMOTE_PICTURE = re.compile(r"<img\b[^<>]{0,2000}?\bsrc\s{0,9}=\s{0,9}[\"']?\s{0,9}(?:https?:|//)", re.IGNORECASE)
 
-AGENT_KINDS = frozenset("anhdx")
+AGENT_KINDS = frozenset("anhsdx")
 """Token kinds that are only ever issued to agents."""
 
 
@@ -143,6 +143,18 @@ class Case:
         return any(fold_address(person.address) == address for person in candidate.participants)
 
     @property
+    def author_as_third(self) -> Person | None:
+        """The author, if that is a third party of the ticket that is meant: somebody written to with ``#ask``.
+
+        Who takes part in the conversation itself is no third party, whatever happened before.
+        """
+        candidate = self.facts.tickets.get(self.match.ticket)
+        if candidate is None or self.author is None or self.author_is_party:
+            return None
+        address = fold_address(self.author.address)
+        return next((person for person in candidate.thirds if fold_address(person.address) == address), None)
+
+    @property
     def token_party(self) -> Person | None:
         """The person the deciding clue was issued to."""
         return self.facts.persons.get(self.match.party)
@@ -159,7 +171,7 @@ class Case:
     def own_token(self) -> bool:
         """Whether the deciding clue is a token, action or Message-ID issued to the author."""
         person = self.agent_person
-        return bool(person and self.match.party == person.party and self.match.kind in "anhdxm" and self.match.kind)
+        return bool(person and self.match.party == person.party and self.match.kind in "anhsdxm" and self.match.kind)
 
 
 def spoken(ticket: TicketFacts, agents: Mapping[str, Person], handle: str, settings: Settings, now: datetime) -> Case:

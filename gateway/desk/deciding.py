@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.desk import assignment
+from gateway.desk import assignment, sides
 from gateway.desk.case import Case
-from gateway.desk.deed import held_behind
+from gateway.desk.deed import Problem, held_behind
 from gateway.desk.deeds import carry_out, check_orders
 from gateway.desk.draft import Draft
 from gateway.desk.holding import SHOWN_TO_DESK, hold_answer
+from gateway.desk.spelling import did_you_mean, vocabulary
 from gateway.model import Command, HeldFact, Instruction, Orders, Person, Plan
 
 
@@ -42,6 +43,14 @@ def plan_decision(case: Case) -> Plan:
     empty = not (case.orders.text.strip() or held.text.strip())
     if decision == "send" and empty:
         return hold_answer(case, "empty", data={"again": "1"})
+    lost = sides.check_reader(case) if decision == "send" else None
+    if lost is None and decision == "send" and _meant_to_ask(held) and sides.find_asked(case) is None:
+        lost = Problem("ask-whom", {"verb": "ask"})
+    asked = sides.find_asked(case)
+    if lost is None and decision == "send" and asked is not None:
+        lost = sides.check_ask(case, asked)
+    if lost is not None:
+        return hold_answer(case, lost.reason, data={**lost.data, "again": "1"})
     if not decision:
         return _corrected(case, held) if empty or has(case.orders, *_IN_ANSWER) else _ask_again(case)
     draft, person = Draft(case), case.agent_person
@@ -112,7 +121,7 @@ _RESOLUTIONS = {"send": "sent", "note": "noted", "discard": "discarded"}
 
 def _decide(case: Case, held: HeldFact) -> str:
     verbs = [c.verb for c in case.orders.commands]
-    decision = next((v for v in ("discard", "note", "send") if v in verbs), "")
+    decision = next((v for v in ("discard", "note", "send") if v in verbs), "send" if "ask" in verbs else "")
     if decision == "send" and held.internal and not held.bad_line and not _words_to_send(case):
         return "note"  # "send it" means: as if it had not been held, and it was written to stay inside
     return decision
@@ -151,6 +160,7 @@ def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decis
             event=held.event,
             text=text,
             close=close and decision == "send",
+            to=_third_address(case) if decision == "send" else "",
         ),
     )
 
@@ -175,6 +185,18 @@ def accept_held(draft: Draft, case: Case, person: Person) -> None:
         instruction = Instruction(act="admit", by=person.party, ticket=held.ticket, event=held.event)
         draft.release(held.journal, instruction)
         draft.explain(f"held event {held.event} accepted by answering it")
+
+
+def _meant_to_ask(held: HeldFact) -> bool:
+    """Whether the line nobody understood was for somebody outside: its text must not go to the customer instead."""
+    words = [line.lstrip("#!/ ").split(" ")[0].rstrip(":").lower() for line in held.bad_line.split("\n")]
+    return any("ask" in did_you_mean(word, vocabulary({})) or word == "ask" for word in words if word)
+
+
+def _third_address(case: Case) -> str:
+    """Where ``#ask`` sends the text, subject included: as corrected here, else as in the held mail."""
+    asked = sides.find_asked(case)
+    return asked.argument.strip() if asked is not None else ""
 
 
 def _words_of(bad_line: str) -> str:

@@ -19,6 +19,7 @@ from gateway.desk import (
     deeds_time,
     reading,
     reporting,
+    sides,
     undoing,
 )
 from gateway.desk.case import Case
@@ -27,7 +28,7 @@ from gateway.desk.draft import Draft
 from gateway.desk.verbs import BY_NAME, STATUS_VERBS
 from gateway.model import Command, Instruction, Person, State, TicketChange
 
-_TEXT_VERBS = frozenset({"note", "send"})
+_TEXT_VERBS = frozenset({"note", "send", "ask"})
 """What these do happens to the text (answering.py)."""
 
 _AGAINST = (
@@ -37,6 +38,7 @@ _AGAINST = (
     ("claim", ("assign",)),
     ("release", ("assign",)),
     ("away", ("back",)),
+    ("ask", ("close", "spam", "merge", "split")),
 )
 """Pairs that make no sense together, besides those the grammar knows (verbs.CONTRADICTIONS)."""
 
@@ -285,6 +287,7 @@ CHECKS: Mapping[str, Check] = {
     "cc": deeds_people.check_cc,
     "uncc": deeds_people.check_uncc,
     "from": deeds_people.check_from,
+    "ask": sides.check_ask,
     "mute": deeds_people.check_mute,
     "spam": deeds_stopped.or_rows(None),
     "notspam": deeds_stopped.or_rows(deeds_ticket.check_notspam),

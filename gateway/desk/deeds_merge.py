@@ -56,11 +56,20 @@ def check_merge(case: Case, command: Command) -> Problem | None:
     assert target is not None
     if target.number == here.number:
         return trouble("ticket-itself", command, value=str(numbers[0]))
+    torn = _torn([here, *(t for t in found.values() if t is not None)])
+    if torn:
+        return trouble("merge-sides", command, value=torn)
     if case.sure:
         return None
     merged = [here, *(t for t in found.values() if t is not None and t.number not in (here.number, target.number))]
     why = _doubts(merged, target)
     return trouble("merge-asks", command, names=why) if why else None
+
+
+def _torn(tickets: Sequence[TicketFacts]) -> str:
+    """Whoever takes part in one and was asked beside the customer of another: in one ticket both cannot be kept."""
+    taking_part = {p.party for ticket in tickets for p in ticket.participants}
+    return next((p.address for ticket in tickets for p in ticket.thirds if p.party in taking_part), "")
 
 
 def _may_touch(case: Case, ticket: TicketFacts) -> bool:

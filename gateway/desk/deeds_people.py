@@ -6,6 +6,8 @@ sent: ``#from`` with an answer below it must not write to the wrong customer onc
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gateway.address import fold_address, is_address
 from gateway.desk import assignment
 from gateway.desk.case import Case
@@ -17,6 +19,15 @@ FIRST = frozenset({"cc", "uncc", "from"})
 
 
 def check_cc(case: Case, command: Command) -> Problem | None:
+    """As for :func:`check_address`; whoever was asked beside the customer must not see the customer's mail."""
+    problem = check_address(case, command)
+    if problem is not None or case.ticket is None:
+        return problem
+    third = find_person(case.ticket.thirds, command.argument)
+    return trouble("is-third", command) if third is not None else None
+
+
+def check_address(case: Case, command: Command) -> Problem | None:
     """An address somebody outside can have: not ours, no colleague's."""
     address = command.argument.strip()
     if not is_address(address):
@@ -38,7 +49,7 @@ def cc(deed: Deed) -> str:
 
 
 def check_uncc(case: Case, command: Command) -> Problem | None:
-    person = _participant(case, command.argument)
+    person = _present(case, command.argument)
     if person is None:
         return trouble("not-participant", command)
     customer = case.ticket.customer if case.ticket else None
@@ -46,8 +57,8 @@ def check_uncc(case: Case, command: Command) -> Problem | None:
 
 
 def uncc(deed: Deed) -> str:
-    """A participant less; the tokens and Message-IDs that person has count for nothing from now on."""
-    person = _participant(deed.case, deed.argument)
+    """A participant or a third party less; the tokens and Message-IDs that person has count for nothing from now on."""
+    person = _present(deed.case, deed.argument)
     assert person is not None
     deed.draft.add_event("uncc", party=deed.person.party, reason=person.address, data={"party": str(person.party)})
     deed.draft.change(TicketChange(remove_participants=(person.party,)))
@@ -84,9 +95,15 @@ def was_written_to(ticket: TicketFacts) -> bool:
     return any(event.public and event.kind in ("ack", "relayed", "answer") for event in ticket.events)
 
 
-def _participant(case: Case, address: str) -> Person | None:
+def _present(case: Case, address: str) -> Person | None:
+    """A participant, or somebody who was written to beside the customer."""
+    ticket = case.ticket
+    return find_person((*ticket.participants, *ticket.thirds), address) if ticket else None
+
+
+def find_person(people: Iterable[Person], address: str) -> Person | None:
+    """Whoever has this address."""
     folded = fold_address(address)
-    people = case.ticket.participants if case.ticket else ()
     return next((p for p in people if fold_address(p.address) == folded), None)
 
 

@@ -21,7 +21,15 @@ from gateway.model import (
     TimerSet,
 )
 
-NOTICE_EVENTS = {"answer": "relayed", "held": "held-notice", "held-reminder": "held-notice", "note": "note-notice"}
+NOTICE_EVENTS = {
+    "answer": "relayed",
+    "ask": "relayed",
+    "asked": "asked-notice",
+    "third": "third-notice",
+    "held": "held-notice",
+    "held-reminder": "held-notice",
+    "note": "note-notice",
+}
 """Kind of notice -> kind of the event it becomes; every other notice's event has the notice's own kind."""
 
 _STATE_VERBS = ("close", "spam", "notspam", "open", "wait", "snooze", "followup", "undo", "withdraw")

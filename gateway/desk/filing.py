@@ -45,7 +45,14 @@ def plan_filed(case: Case) -> Plan:
     assert case.ticket is not None
     draft = Draft(case)
     author = _participant(case)
-    mail = draft.add_mail("mail", party=author.party if author else 0, public=True, text=_shown_text(case))
+    side = _side(case)
+    mail = draft.add_mail(
+        "third" if side else "mail",
+        party=author.party if author else 0,
+        public=not side,
+        text=_shown_text(case),
+        data={"side": side} if side else {},
+    )
     if _was_answered(case):
         draft.explain("accepted by answering it: filed, and nobody waits")
         return draft.plan("file")
@@ -61,7 +68,7 @@ def plan_filed(case: Case) -> Plan:
         draft.explain(f"{former.agent} is away: " + (f"{owner.agent} has it now" if owner else "free for anyone"))
     if state is not case.ticket.state:
         draft.explain(f"state {case.ticket.state} -> {state}")
-    data = {"cc": _copied(case), "pictures": str(case.remote_pictures), "same_id": _same_id(case)}
+    data = {"cc": "" if side else _copied(case), "pictures": str(case.remote_pictures), "same_id": _same_id(case)}
     if case.ticket.state is State.CLOSED and state is not State.CLOSED:
         data["reopened"] = "1"
     if case.verdict.unproven_filed:
@@ -70,7 +77,7 @@ def plan_filed(case: Case) -> Plan:
     asked = None if owner or former else assignment.asked_now(case)
     told = (owner or asked,) if owner or asked else assignment.pool(case)
     draft.notify(
-        "customer-reply",
+        "third" if side else "customer-reply",
         () if state is State.SPAM else (*told, *assignment.watchers(case, *told)),
         about=mail,
         author=author,
@@ -78,9 +85,18 @@ def plan_filed(case: Case) -> Plan:
         data=data,
     )
     if state not in (State.CLOSED, State.SPAM):
-        draft.clear_timers("waiting", "followup", "snooze")
+        draft.clear_timers("snooze", *(() if side else ("waiting", "followup")))
         _watch_answer(draft, case, owner)
     return draft.plan("file")
+
+
+def _side(case: Case) -> str:
+    """The third party whose mail this is, or in whose place it came; "" for mail of the conversation itself."""
+    third = case.author_as_third
+    if case.mail.instruction is None or case.ticket is None:
+        return str(third.party) if third else ""
+    held = next((e for e in case.ticket.events if e.number == case.match.event), None)
+    return held.data.get("side", "") if held else ""
 
 
 def _was_answered(case: Case) -> bool:
@@ -89,7 +105,7 @@ def _was_answered(case: Case) -> bool:
     if instruction is None or instruction.act != "admit" or case.ticket is None or not held:
         return False
     notices = {e.number for e in case.ticket.events if e.answers == held} | {held}
-    return any(e.kind == "answer" and e.public and e.answers in notices for e in case.ticket.events)
+    return any(e.kind in ("answer", "asked") and e.answers in notices for e in case.ticket.events)
 
 
 def plan_agents_only(case: Case) -> Plan:
@@ -123,7 +139,9 @@ def plan_report(case: Case) -> Plan:
     if failed and report is not None:
         words = " ".join(part for part in ("reported:", report.status, report.diagnostic) if part)
         draft.report_undelivered(case.match.event, case.match.party, words)
-    answer = next((e for e in case.ticket.events if sent and e.number == sent.answers and e.kind == "answer"), None)
+    answer = next(
+        (e for e in case.ticket.events if sent and e.number == sent.answers and e.kind in ("answer", "asked")), None
+    )
     if failed and answer is not None and report is not None:
         agent = next((p for p in case.facts.agents.values() if p.party == answer.party), None)
         told = [agent] if agent else list(assignment.owner_or_pool(case))

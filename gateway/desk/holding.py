@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from gateway.desk import assignment
+from gateway.desk import assignment, sides
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
 from gateway.desk.expiring import set_expiry
@@ -115,7 +115,11 @@ def _hold_event(
         text=own,
         answers=case.match.event,
         reason=reason,
-        data=({"address": address} if address else {}) | ({"proven": "1"} if case.customer_proven else {}),
+        data={
+            **({"address": address} if address else {}),
+            **({"proven": "1"} if case.customer_proven else {}),
+            **_side(case),
+        },
     )
     fact = HeldFact(
         ticket=case.ticket.number,
@@ -123,7 +127,7 @@ def _hold_event(
         party=party,
         reason=reason,
         text=case.orders.text if case.orders.held or case.orders.commands else own,
-        commands=tuple((c.verb, c.argument) for c in case.orders.commands),
+        commands=_kept_commands(case),
         answered=case.match.event,
         journal=case.mail.id,
         internal=case.orders.internal or case.match.kind == "n",
@@ -133,6 +137,24 @@ def _hold_event(
     draft.hold(fact)
     set_expiry(draft, fact, facts)
     return number
+
+
+def _kept_commands(case: Case) -> tuple[tuple[str, str], ...]:
+    """What the held mail ordered. Whom its text is for is kept even beside a mistake: it must not go elsewhere."""
+    asked = sides.find_ask(case)
+    kept = case.orders.commands or ((asked,) if asked is not None else ())
+    return tuple((c.verb, c.argument) for c in kept)
+
+
+def _side(case: Case) -> dict[str, str]:
+    """In which side conversation the mail stands: an agent's by whom it is for, another's by whose token it has."""
+    agents = case.agent is not None or bool(case.token_agent)
+    if agents:
+        party = 0 if sides.find_asked(case) is not None else sides.find_reader(case)
+        return {"side": str(party)} if party > 0 else {}
+    third = case.author_as_third or sides.find_third(case.ticket, case.match.party)
+    party = third.party if third else sides.side_of(case.ticket, case.match.event)
+    return {"side": str(party)} if party else {}
 
 
 def _agent_to_ask(case: Case) -> Person | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from gateway.model import EventFact, HeldFact, MessageIdFact, Person, Plan, State, TicketFacts
+from gateway.model import EventFact, HeldFact, MessageIdFact, Person, Plan, State, TicketFacts, find_thirds
 
 REOPENED_BY_CUSTOMER = frozenset({State.CLOSED, State.WAITING, State.SNOOZED, State.OPEN})
 
@@ -30,6 +30,8 @@ def apply_plan(ticket: TicketFacts, plan: Plan, persons: Mapping[int, Person], n
     owner = ticket.owner if change.owner is None else persons.get(change.owner)
     participants = [p for p in ticket.participants if p.party not in change.remove_participants]
     participants += [persons[n] for n in change.add_participants if n in persons and persons[n] not in participants]
+    people = {**persons, **{p.party: p for p in ticket.thirds}}
+    thirds = find_thirds(plan.events, (p.party for p in ticket.thirds))
     resolutions = dict(plan.resolved)
     return replace(
         ticket,
@@ -37,6 +39,7 @@ def apply_plan(ticket: TicketFacts, plan: Plan, persons: Mapping[int, Person], n
         owner=owner,
         subject=ticket.subject if change.subject is None else change.subject,
         participants=tuple(participants),
+        thirds=tuple(people[party] for party in thirds if party in people),
         closed_at=_closed_at(ticket, state, now),
         snoozed_until=(change.snoozed_until or ticket.snoozed_until) if state is State.SNOOZED else None,
         customer=ticket.customer if change.customer is None else persons.get(change.customer, ticket.customer),

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gateway.address import fold_address
+from gateway.desk import sides
 from gateway.desk.answering import find_trouble
 from gateway.desk.case import Case
 from gateway.desk.deeds_merge import mail_to_split, read_numbers
-from gateway.desk.deeds_people import check_cc
+from gateway.desk.deeds_people import check_address, check_cc
 from gateway.desk.deeds_ticket import sender_to_block
 from gateway.desk.undoing import tickets_to_undo
 from gateway.model import Command, Person
@@ -28,16 +29,27 @@ class Named:
 def find_named(case: Case) -> Named:
     """What the mail's commands name; nothing unless the author may command (mail.md 9.2)."""
     commands = tuple(_commands(case))
+    asked = _find_asked(case)
     if not commands:
-        return Named()
+        return Named(addresses=asked)
     addresses = (c.argument.strip() for c in commands if c.verb in ("cc", "from") and check_cc(case, c) is None)
     numbers = tuple(n for c in commands if c.verb == "merge" for n in read_numbers(c.argument))
     return Named(
-        addresses=tuple(addresses),
+        addresses=(*addresses, *asked),
         tickets=numbers,
         blocked=sender_to_block(case) if any(c.verb in ("block", "notspam") for c in commands) else "",
         unsent=any(c.verb == "undo" for c in commands),
     )
+
+
+def _find_asked(case: Case) -> tuple[str, ...]:
+    """Whom the mail's text is for, when that is somebody beside the conversation (#ask), also once it is let go."""
+    released = case.mail.instruction is not None and case.mail.instruction.act == "send"
+    asked = sides.find_asked(case)
+    if asked is None or case.ticket is None or not (released or tuple(_commands(case)) or case.own_token):
+        return ()
+    address = sides.asked_address(asked)
+    return (address,) if check_address(case, Command("ask", address)) is None else ()
 
 
 def find_undone(case: Case) -> tuple[int, ...]:

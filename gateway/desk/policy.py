@@ -208,13 +208,18 @@ def _proven_party(case: Case) -> bool:
     return bool(case.match.ticket) and case.customer_proven and case.author_is_party
 
 
+def _proven_third(case: Case) -> bool:
+    """Somebody an agent wrote to beside the customer answers: filed for agents, never part of the conversation."""
+    return bool(case.match.ticket) and case.customer_proven and case.author_as_third is not None
+
+
 def _token_only(case: Case) -> bool:
     """Architecture 6.11: no proof to give, and the reply address or Message-ID we gave to this very party."""
     party = case.token_party
     return bool(
         case.match.ticket
         and case.settings.authentication.customer_proof == "token"
-        and case.author_is_party
+        and (case.author_is_party or case.author_as_third is not None)
         and not case.findings.authentication.domain_offers_proof
         and not case.findings.authentication.failed
         and case.match.kind in ("t", "m")
@@ -225,7 +230,7 @@ def _token_only(case: Case) -> bool:
 
 
 def _unproven_party(case: Case) -> bool:
-    return bool(case.match.ticket) and case.author_is_party
+    return bool(case.match.ticket) and (case.author_is_party or case.author_as_third is not None)
 
 
 def _stranger_opens_new(case: Case) -> bool:
@@ -275,6 +280,7 @@ TABLE: tuple[Row, ...] = (
     Row("flood", "hold", _flood_on_ticket, quarantine=True),
     Row("flood", "hold", _flood_of_tickets, quarantine=True),
     Row("party", "file", _proven_party, "party"),
+    Row("third-party", "file", _proven_third, "third"),
     Row("token-only", "file", _token_only, "party"),
     Row("author-unproven", "hold", _unproven_party),
     Row("unknown-sender", "new", _stranger_opens_new),

@@ -64,7 +64,7 @@ def remember(draft: Draft) -> bool:
     split = next((e.data["into"] for e in events if e.kind == "split"), "")
     was |= {"split": int(split)} if split else {}
     line = next((e for e in events if e.from_mail), events[0])
-    if change.merged_into is None and (was or line.kind == "answer"):
+    if change.merged_into is None and (was or line.kind in ("answer", "asked")):
         draft.annotate(line.number, {"undo": json.dumps(was)})
     # A merge is remembered on the other side, where its people go on.
     return bool(was)
@@ -96,7 +96,7 @@ def find_undo(case: Case) -> Undoing | str:
         return "nothing-to-undo"
     was: dict[str, Any] = json.loads(event.data["undo"])
     relayed = tuple(e.number for e in ticket.events if e.kind == "relayed" and e.answers == event.number)
-    if event.kind == "answer" and not (relayed and set(relayed) <= case.facts.unsent):
+    if event.kind in ("answer", "asked") and not (relayed and set(relayed) <= case.facts.unsent):
         return "undo-late"
     undoing = Undoing(event, was, relayed)
     effective = relayed or _columns_back(ticket, was) or set(was) - {*_COLUMNS, "snoozed_until"}

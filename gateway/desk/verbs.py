@@ -99,6 +99,13 @@ VERBS = (
     Verb("cc", (), "address", synopsis="ADDRESS", effect="add a participant; the customer sees it"),
     Verb("uncc", (), "address", synopsis="ADDRESS", effect="remove a participant"),
     Verb("from", ("customer", "requester"), "address", synopsis="ADDRESS", effect="correct who the customer is"),
+    Verb(
+        "ask",
+        (),
+        "asked",
+        synopsis="ADDRESS [SUBJECT]",
+        effect="your text goes to that address alone; the answers come to you, the customer sees none of it",
+    ),
     Verb("watch", ("follow",), bare=("watch",), who="all", effect="copies without owning"),
     Verb("mute", ("unwatch", "unfollow"), bare=("mute",), who="all", effect="nothing more of this ticket"),
     # spam
@@ -151,6 +158,9 @@ CONTRADICTIONS = (
     frozenset(("claim", "release")),
     frozenset(("spam", "notspam")),
     frozenset(("watch", "mute")),
+    frozenset(("ask", "note")),
+    frozenset(("ask", "send")),
+    frozenset(("ask", "discard")),
 )
 """Pairs of verbs that hold a mail when both stand in it."""
 
@@ -180,6 +190,7 @@ ARGUMENTS: dict[str, re.Pattern[str]] = {
         # The grammar reads a leading "-" in two ways, which makes 2**n ways for n tags. The same language, read in one.
         "tags": r"\+?[\w/-]+(?:[ ,]+\+?[\w/-]+)*",
         "address": r"[^@\s]+@[^@\s]+",
+        "asked": r"[^@\s]+@[^@\s]+(?:\s.*)?",
         "prio": r"low|normal|high|urgent|[1-4]",
         "state": r"open|reopen|new|pending|waiting|solved|closed|resolved|done",
         "list": r"(?:mine|free|late|snoozed|all|quarantine)?",

@@ -21,7 +21,7 @@ from gateway.outbound.letter import (
     render,
     text_value,
 )
-from gateway.outbound.notices import BUILDERS, TO_CUSTOMERS, Scene, Writing
+from gateway.outbound.notices import BUILDERS, OUTSIDE, TO_CUSTOMERS, Scene, Writing
 from gateway.outbound.onetap import make_link
 from gateway.outbound.words import Words
 from gateway.settings import Inbox, Settings
@@ -83,12 +83,12 @@ def _compose(scene: Scene) -> OutboundMail:
     letter = Letter(
         fields=tuple(_fields(scene, writing, message_id)),
         text=writing.text,
-        html=writing.html if to_customer or writing.html else _agent_html(scene, writing),
+        html=writing.html if notice.kind in OUTSIDE or writing.html else _agent_html(scene, writing),
         parts=writing.parts,
         related=writing.related,
         seed=message_id,
     )
-    person_wrote = notice.kind == "answer"
+    person_wrote = notice.kind in ("answer", "ask")
     return OutboundMail(
         ticket=scene.number,
         event=notice.event,

@@ -47,17 +47,18 @@ class Relayed:
     held_reason: str = ""
 
 
-def relay_text(body: Body, html: str, ticket: TicketFacts | None, settings: Settings) -> Relayed:
+def relay_text(body: Body, html: str, ticket: TicketFacts | None, settings: Settings, reader: int = 0) -> Relayed:
     """The agent's own words without anything of ours: status lines, footers, tokens, notes, private addresses.
 
     Command lines are still in the text (desk/commands.py reads them next); compose.py fits the HTML to what remains.
-    ``ticket`` is None for a mail that belongs to none yet: then only tokens and furniture are looked for.
+    ``ticket`` is None for a mail that belongs to none yet: then only tokens and furniture are looked for. ``reader`` 0
+    is the customer; else the third party who alone gets the text and has read nothing but the side conversation.
     """
     inbox = settings.inbox.get(ticket.inbox) if ticket else None
     inbox = inbox or next(iter(settings.inbox.values()), None)
     lines = _own_words(body).replace("\r\n", "\n").split("\n")
     lines, ours_quoted = _cut_status(lines, ticket.number if ticket else 0, inbox, settings)
-    theirs, internal = _known_texts(ticket)
+    theirs, internal = _known_texts(ticket, reader)
     lines = [line for line in lines if _may_stay(line, theirs, internal, settings, strict=ours_quoted)]
     unclear = any(_is_furniture(line, ticket.number if ticket else 0, settings) for line in lines) or any(
         _shares_run(line, internal) for line in _paragraphs(lines)
@@ -227,11 +228,20 @@ def _known(texts: Iterable[str]) -> _Known:
     return _Known(frozenset(runs), frozenset(short), " \n ".join(" ".join(words) for words in listed))
 
 
-def _known_texts(ticket: TicketFacts | None) -> tuple[_Known, _Known]:
-    """What participants wrote, and what only staff may see (notes, held mail of others)."""
+def _known_texts(ticket: TicketFacts | None, reader: int = 0) -> tuple[_Known, _Known]:
+    """What the reader's side wrote, and what it must not see: notes, and what others wrote beside it.
+
+    An agent's own words to somebody else are no secret of that one; only quoted they stay away (``_may_stay``).
+    """
     events = ticket.events if ticket else ()
-    theirs = [e.text for e in events if e.kind == "mail" and e.public]
-    internal = [e.text for e in events if e.kind == "note" and not e.public]
+    theirs: list[str] = []
+    internal: list[str] = []
+    for event in events:
+        side = int(event.data.get("side") or 0) if event.kind == "third" else 0
+        if event.kind == "third" or (event.kind == "mail" and event.public):
+            (theirs if side == reader else internal).append(event.text)
+        elif event.kind == "note" and not event.public:
+            internal.append(event.text)
     return _known(theirs), _known(internal)
 
 

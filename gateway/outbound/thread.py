@@ -19,7 +19,7 @@ RECENT = 8
 
 _RECEIVED = ("mail", "answer")
 """Kinds of events that are a mail of the conversation, as opposed to something about it."""
-_NEWS = ("offer", "assigned", "customer-reply", "answered", "unproven", "forward")
+_NEWS = ("offer", "assigned", "customer-reply", "answered", "unproven", "forward", "third-notice", "asked-notice")
 """Kinds of events that brought an agent a mail of the conversation."""
 _FILETIME_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _PREFIX = re.compile(r"^\s*(?:re|aw|antw|sv|vs|odp|r|fwd?|wg)\s*(?:\[\d+\])?\s*:\s*", re.IGNORECASE)
@@ -101,6 +101,19 @@ def conversation(ticket: TicketFacts, person: Person, before: int) -> list[str]:
     wanted = (*_RECEIVED, *_NEWS, "ack", "relayed")
     events = [e for e in ticket.events if e.number < before and e.kind in wanted]
     return [seen for seen in (_seen(ticket, person, event) for event in events) if seen]
+
+
+def side_conversation(ticket: TicketFacts, party: int, before: int) -> list[str]:
+    """The msg-ids a third party has seen: what it wrote and what we sent to it, nothing of the ticket besides."""
+    found = []
+    for event in ticket.events:
+        if event.number >= before:
+            continue
+        own = event.kind == "third" and event.data.get("side") == str(party)
+        found.append(
+            event.message_id if own else issued_id(ticket, event.number, party) if event.kind == "relayed" else ""
+        )
+    return [message_id for message_id in found if message_id and is_message_id(message_id)]
 
 
 def about(ticket: TicketFacts, person: Person, number: int, before: int) -> list[str]:

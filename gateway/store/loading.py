@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
-from gateway.model import EventFact, HeldFact, MessageIdFact, Person, State, TicketFacts
+from gateway.model import EventFact, HeldFact, MessageIdFact, Person, State, TicketFacts, find_thirds
 from gateway.store.people import find_persons
 from gateway.store.schema import events, held, message_ids, participants, tickets
 
@@ -90,13 +90,15 @@ def _load_whole(tx: Connection, rows: Mapping[int, Any]) -> dict[int, TicketFact
         taking_part[row.ticket].append(row.party)
     parties = {party for row in rows.values() for party in (row.owner, row.customer) if party}
     parties.update(party for several in taking_part.values() for party in several)
+    happened_so = {number: as_it_stands(lines) for number, lines in happened.items()}
+    parties.update(party for lines in happened_so.values() for party in find_thirds(lines))
     people = {person.party: person for person in find_persons(tx, parties=parties)}
     return {
         number: _to_ticket(
             row,
             people,
             _customer_first(taking_part[number], row.customer),
-            happened[number],
+            happened_so.get(number, ()),
             ids[number],
             waiting[number],
         )
@@ -127,11 +129,12 @@ def _to_ticket(
         owner=people.get(row.owner),
         customer=people.get(row.customer),
         participants=tuple(people[party] for party in taking_part),
+        thirds=tuple(people[party] for party in find_thirds(happened) if party in people),
         last_event=row.last_event,
         root=row.root,
         closed_at=row.closed_at,
         snoozed_until=row.snoozed_until,
-        events=as_it_stands(happened),
+        events=tuple(happened),
         message_ids=tuple(ids),
         held=tuple(waiting),
         merged_into=row.merged_into,

@@ -28,7 +28,7 @@ NAMES = frozenset({"search", "search_data", "search_idx", "search_docsize", "sea
 """The tables of the index, shadow tables of FTS5 included."""
 
 _EVENTS = 100_000  # event numbers have five digits: ticket * _EVENTS + event is the row of FTS5
-_KINDS = frozenset({"mail", "answer", "note", "auto-reply", "automatic", "subject"})
+_KINDS = frozenset({"mail", "answer", "note", "asked", "third", "auto-reply", "automatic", "subject"})
 """Events whose text is searched. Held mail is none of the conversation until somebody lets it in."""
 _COLUMN = {"": "words", "from": "author", "to": "recipient", "subject": "subject"}
 _WEIGHT = {"words": "D", "author": "A", "recipient": "B", "subject": "C"}
@@ -65,7 +65,7 @@ def record(tx: Connection, number: int, plan: Plan, message: Message, people: Ma
             continue
         person = people.get(event.party)
         author = f"{person.name} {person.address}" if person else ""
-        if event.from_mail and event.kind == "mail" and message.author:
+        if event.from_mail and event.kind in ("mail", "third") and message.author:
             author += f" {message.author.name} {message.author.address}"
         fields = {
             "words": " ".join((event.text, *event.attachments)),
@@ -80,7 +80,7 @@ def record(tx: Connection, number: int, plan: Plan, message: Message, people: Ma
 
 def _recipients(plan: Plan, event: int, kind: str, message: Message | None) -> Iterator[str]:
     for notice in plan.notices:
-        if notice.kind == "answer" and notice.about == event:
+        if notice.kind in ("answer", "ask") and notice.about == event:
             yield from (f"{person.name} {person.address}" for person in notice.recipients)
     if kind == "mail" and message is not None:  # an agent's own mail goes to an address with a token: nobody's word
         yield from (f"{mailbox.name} {mailbox.address}" for mailbox in (*message.to, *message.cc))

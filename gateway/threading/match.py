@@ -38,7 +38,7 @@ from gateway.model import (
 from gateway.settings import Settings
 from gateway.threading.subjects import same_subject
 
-AGENT_KINDS = frozenset("anhd")
+AGENT_KINDS = frozenset("anhsd")
 """Kinds of address tokens that are issued to agents."""
 
 _SILENT = frozenset(
@@ -160,8 +160,8 @@ class _Ladder:
             self._decline(_place(token), token.ticket, why)
         same = [t for t in usable if self._number(t.ticket) == number]
         token = next((t for t in same if self._is_author(t.party)), first)
-        if self.facts.author_agent and {"a", "n"} <= {t.kind for t in same}:
-            self._decline("addresses", number, "one address makes an answer of it, another a note")
+        if self.facts.author_agent and len({t.kind for t in same} & {"a", "n", "s"}) > 1:
+            self._decline("addresses", number, "its addresses disagree about who is to read it")
             ambiguous = True
         if not number:
             ground = "ambiguous" if ambiguous else "token"
@@ -349,6 +349,7 @@ class _Ladder:
         # An away notice has a new subject and often no In-Reply-To; it still belongs to what it answers.
         return (
             token.kind == "t"
+            and not _is_third(ticket, token.party)  # that mail has another subject than the ticket
             and not self.clues.is_reply
             and self.findings.origin is Origin.PERSON
             and not same_subject(self.clues.subject, ticket.subject)
@@ -389,7 +390,8 @@ class _Ladder:
         return match
 
     def _same_matter(self, ticket: TicketFacts, match: Match) -> Match:
-        if not same_subject(self.clues.subject, ticket.subject):
+        author = self.facts.author.party if self.facts.author else 0
+        if not same_subject(self.clues.subject, ticket.subject) and not _is_third(ticket, author):
             return self._follow(ticket, "References", "an old thread with another subject")
         return self._reopen_or_follow(ticket, match if match.party else self._with_own_id(match), "References")
 
@@ -453,7 +455,11 @@ def _place(token: Token) -> str:
 
 def _participates(ticket: TicketFacts, party: int) -> bool:
     people = ticket.participants if ticket.customer is None else (ticket.customer, *ticket.participants)
-    return any(person.party == party for person in people)
+    return any(person.party == party for person in (*people, *ticket.thirds))
+
+
+def _is_third(ticket: TicketFacts, party: int) -> bool:
+    return any(person.party == party for person in ticket.thirds)
 
 
 def _look_up(known: Mapping[str, MessageIdFact], message_id: str) -> MessageIdFact | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.model import Attachment, HeldFact, Notice, OutboundMail, Person, Plan, State, TicketFacts
+from gateway.model import Attachment, EventFact, HeldFact, Notice, OutboundMail, Person, Plan, State, TicketFacts
 from gateway.outbound.compose import compose_all
 from gateway.outbound.notices import BUILDERS
 from gateway.outbound.words import TemplateTrouble, Words, default_folder
@@ -23,6 +23,18 @@ OPEN = story.ticket(16)
 UNPROVEN = replace(
     story.ticket(9),
     held=(HeldFact(ticket=4827, event=10, party=0, reason="unknown-sender", text="Send me everything."),),
+)
+
+
+PAT = Person(party=88, address="pat@supplier.test", name="Pat Pine")
+BESIDE = replace(
+    OPEN,
+    thirds=(PAT,),
+    events=(
+        *OPEN.events,
+        EventFact(number=17, kind="asked", at=story.at("17:00:00"), party=1, text="When?", data={"side": "88"}),
+        EventFact(number=18, kind="third", at=story.at("17:10:00"), party=88, text="On Friday.", data={"side": "88"}),
+    ),
 )
 
 
@@ -159,6 +171,14 @@ VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
         ),
     ),
     "settings": (None, n("command", event=83, data={"done": "timezone Europe/Berlin", "subject": "#timezone"})),
+    "ask": (BESIDE, n("ask", to=PAT, event=19, about=17, author=ALICE, text="When?", quote=18)),
+    "asked": (BESIDE, n("asked", to=BOB, event=19, about=17, author=ALICE)),
+    "third": (BESIDE, n("third", event=19, about=18, author=PAT, data={"reopened": "1", "unproven": "1"})),
+    "third-colleague": (BESIDE, n("third", event=19, about=18, author=STRANGER)),
+    "third-unproven": (
+        BESIDE,
+        n("unproven", event=19, about=18, reason="author-unproven", author=PAT, data={"address": PAT.address}),
+    ),
     "alert": (None, n("alert", to=story.OPS, event=80, text="It works again.", data={"host": "mx1", "problem": "ok"})),
     "welcome": (None, n("welcome", event=84)),
 }

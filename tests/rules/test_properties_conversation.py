@@ -21,7 +21,7 @@ from gateway import pipeline
 from gateway.errors import TicketgateError
 from gateway.model import OutboundMail, Plan, Proof
 from gateway.store import journal
-from tests.support.conversation import AGENTS, STEPS, Play, Step, fresh_road
+from tests.support.conversation import AGENTS, CUSTOMERS, STEPS, SUPPLIER, Play, Step, fresh_road
 from tests.support.spine import SETTINGS, Road, make_mail
 
 pytestmark = pytest.mark.slow  # many examples: not part of make check
@@ -32,7 +32,7 @@ EXAMPLES = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-_TOKEN = re.compile(r"[anhdtb][a-z2-7]-[0-9]+-[0-9]+-[0-9]+-[a-z2-7]{16}", re.IGNORECASE)
+_TOKEN = re.compile(r"[anhsdtb][a-z2-7]-[0-9]+-[0-9]+-[0-9]+-[a-z2-7]{16}", re.IGNORECASE)
 _ID = re.compile(r"<[0-9]+\.[0-9]+\.[0-9]+\.[a-z2-7]{17}@tickets\.desk\.test>", re.IGNORECASE)
 _ACTION = re.compile(r"\b[0-9]+(?:\.[0-9]+)?(?: |%20)[a-z2-7]{17}\b", re.IGNORECASE)
 _FURNITURE = ("Just press Send", "mailto:", "X-Ticket", "above this line", "NOT PROVEN")
@@ -46,8 +46,14 @@ def everything_in(mail: OutboundMail) -> str:
     return "\n".join([mail.reverse_path, *pieces])
 
 
-def check_customer_mail(mail: OutboundMail, play: Play) -> None:
+def check_mail_outside(mail: OutboundMail, play: Play) -> None:
+    """What goes to a customer or a third party has nothing of ours in it, and nothing of the other side."""
     shown = everything_in(mail)
+    others = play.of_customers if mail.recipient == SUPPLIER else play.for_supplier
+    for words in others:
+        assert words not in shown, f"the other side's mail: {words}\n{shown}"
+    for address in CUSTOMERS if mail.recipient == SUPPLIER else (SUPPLIER,):
+        assert address not in shown, f"the other side's address: {address}\n{shown}"
     for token in _TOKEN.findall(shown):
         read = SETTINGS.keys.read_tag(token)
         assert read is not None, token
@@ -72,16 +78,22 @@ def all_styles(deed: str) -> list[Step]:
 
 
 @EXAMPLES
+@example(steps=all_styles("ask") + all_styles("third") + all_styles("answer") + all_styles("send"))
+@example(
+    steps=[*all_styles("third"), *all_styles("ask"), *all_styles("third"), *all_styles("reply"), *all_styles("ask")]
+)
 @example(steps=all_styles("note") + all_styles("answer"))
 @example(steps=[*all_styles("answer"), *all_styles("reply"), *all_styles("tail"), *all_styles("assign")])
 @given(steps=STEPS)
-def test_no_token_note_agents_address_or_furniture_reaches_a_customer(steps: list[Step], migrated_sqlite: Path) -> None:
+def test_no_token_note_agents_address_furniture_or_word_of_another_side_goes_outside(
+    steps: list[Step], migrated_sqlite: Path
+) -> None:
     with fresh_road(migrated_sqlite) as road:
         play = Play(road).run(steps)
-        to_customers = [mail for mail in play.sent if mail.recipient not in AGENTS]
-        assert all(mail.public for mail in to_customers)
-        for mail in to_customers:
-            check_customer_mail(mail, play)
+        outside = [mail for mail in play.sent if mail.recipient not in AGENTS]
+        assert all(mail.public != (mail.recipient == SUPPLIER) for mail in outside)
+        for mail in outside:
+            check_mail_outside(mail, play)
 
 
 class Twice(Road):

@@ -22,6 +22,7 @@ from tests.support.spine import Road, address_of, header_of, make_mail, text_of
 
 CUSTOMERS = ("jane@customer.test", "joe@other.test")
 AGENTS = ("alice@corp.test", "bob@corp.test")
+SUPPLIER = "pat@supplier.test"
 STYLES = ("gmail", "outlook", "marks", "below", "html", "bare", "interleaved")
 
 
@@ -47,7 +48,22 @@ STEPS = st.lists(
     st.builds(
         Step,
         deed=st.sampled_from(
-            ["write", "reply", "reply", "answer", "answer", "answer", "note", "close", "assign", "forward", "tail"]
+            [
+                *(
+                    "write",
+                    "reply",
+                    "reply",
+                    "answer",
+                    "answer",
+                    "answer",
+                    "note",
+                    "close",
+                    "assign",
+                    "forward",
+                    "tail",
+                ),
+                *("ask", "ask", "third", "third", "send"),
+            ]
         ),
         who=st.integers(0, 1),
         which=st.integers(0, 20),
@@ -80,6 +96,8 @@ class Play:
         self.road = road
         self.sent: list[OutboundMail] = []
         self.secrets: list[str] = []
+        self.for_supplier: list[str] = []
+        self.of_customers: list[str] = []
         self._serial = 0
 
     def run(self, steps: list[Step]) -> Play:
@@ -91,7 +109,8 @@ class Play:
     def step(self, step: Step) -> None:
         self._serial += 1
         if step.deed == "write":
-            self._arrive(CUSTOMERS[step.who], f"{step.text} {self._serial}", subject=f"Question {self._serial}")
+            words = self._mark(self.of_customers, "customer")
+            self._arrive(CUSTOMERS[step.who], f"{words} {step.text} {self._serial}", subject=f"Question {self._serial}")
         elif step.deed == "forward":
             text = (
                 f"{step.text}\n\n---------- Forwarded message ---------\nFrom: Ann <ann{self._serial}@new.test>\n"
@@ -102,8 +121,13 @@ class Play:
             self._reply(step)
         self.sent += self.road.outbox()
 
+    def _mark(self, words: list[str], of: str) -> str:
+        """A word that stands in this mail and in nothing else, to be looked for wherever it must not be."""
+        words.append(f"{of}{self._serial}{of}")
+        return words[-1]
+
     def _reply(self, step: Step) -> None:
-        who = CUSTOMERS[step.who] if step.deed == "reply" else AGENTS[step.who]
+        who = {"reply": CUSTOMERS[step.who], "third": SUPPLIER}.get(step.deed, AGENTS[step.who])
         received = [m for m in self.sent if m.recipient == who and address_of(m)]
         if not received:
             return
@@ -114,9 +138,15 @@ class Play:
             "close": f"#close\n\n{step.text} and done",
             "assign": f"#assign {('bob', 'alice')[step.who]}\n#note {secret} take it",
             "tail": f"{step.text} {self._serial}\n\n#note {secret}",
+            "send": f"#send\n{step.text} {self._serial}",
         }.get(step.deed, f"{step.text} {self._serial}")
         if step.deed in ("note", "assign"):
             self.secrets.append(secret)
+        if step.deed in ("reply", "third"):
+            mine = self.of_customers if step.deed == "reply" else self.for_supplier
+            text = f"{self._mark(mine, step.deed)} {text}"
+        if step.deed == "ask":
+            text = f"#ask {SUPPLIER}\n\n{self._mark(self.for_supplier, 'asked')} {text}"
         subject = "Re: " + header_of(answered, "Subject")
         self._arrive(who, *compose(step, text, answered), subject=subject, answered=answered)
 

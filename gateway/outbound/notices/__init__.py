@@ -23,6 +23,10 @@ answered           about! (the answer), author! (the colleague), attachments; ta
 reminder           about (the mail that waits); step: unclaimed, unanswered, waiting, followup, snoozed;
                    waited (seconds), calendar ("1": not business time), next_at, next_who
 note               about! (the note), author!, attachments
+ask                about! (the agent's words to a third party), author!, text! (clean), attachments,
+                   quote (the last mail of that one)
+third              about! (a third party's mail), author, attachments; reopened ("1"), unproven ("1")
+asked              about! (an agent's words to a third party), author!
 held               about! (the held event; its HeldFact has the text), reason!: collision (other! = the colleague's
                    answer), command (hint: nearest verb or "help"; problem: a sentence; bad_line is the HeldFact's),
                    agent-token, no-token, agent-unproven (and dmarc-fail, signature-old, auth-temperror,
@@ -69,6 +73,7 @@ from gateway.outbound.notices.installation import write_alert, write_welcome
 from gateway.outbound.notices.order import write_command, write_help, write_list
 from gateway.outbound.notices.periodic import write_digest, write_report
 from gateway.outbound.notices.scene import Scene, Writing
+from gateway.outbound.notices.side import write_ask, write_asked, write_third
 from gateway.outbound.notices.ticket import (
     write_answered,
     write_assigned,
@@ -91,6 +96,9 @@ BUILDERS: Mapping[str, Callable[[Scene], Writing]] = {
     "answered": write_answered,
     "reminder": write_reminder,
     "note": write_note,
+    "ask": write_ask,
+    "third": write_third,
+    "asked": write_asked,
     "held": write_held,
     "held-reminder": write_held,
     "expired": write_expired,
@@ -108,6 +116,8 @@ BUILDERS: Mapping[str, Callable[[Scene], Writing]] = {
 """Kind of notice -> the function that finds its words and its row of mail.md 5.3."""
 
 TO_CUSTOMERS = frozenset({"ack", "answer"})
+"""Kinds that go to the customer and whoever takes part."""
+OUTSIDE = TO_CUSTOMERS | {"ask"}
 """Kinds that leave the house."""
 
-__all__ = ["BUILDERS", "TO_CUSTOMERS", "Scene", "Writing"]
+__all__ = ["BUILDERS", "OUTSIDE", "TO_CUSTOMERS", "Scene", "Writing"]

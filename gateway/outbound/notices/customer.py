@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from pathlib import PurePath
 
@@ -9,7 +10,7 @@ from gateway.model import EventFact, Person
 from gateway.outbound import thread
 from gateway.outbound.addressing import agent_name, hide_private
 from gateway.outbound.formatting import matching_html
-from gateway.outbound.letter import is_message_id
+from gateway.outbound.letter import Part, is_message_id
 from gateway.outbound.markup import page
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.sanitise import clean_html
@@ -22,7 +23,7 @@ def _template_name(path: str) -> str:
     return "/".join(parts[1:]) if parts and parts[0] == "templates" else path
 
 
-def _reference(scene: Scene) -> str:
+def reference(scene: Scene) -> str:
     if scene.settings.customer.reference == "none":
         return ""
     return scene.words.say("reference", line=scene.settings.keys.make_reference_line(scene.number))
@@ -42,7 +43,7 @@ def write_ack(scene: Scene) -> Writing:
         "hours": scene.words.weekdays_in(scene.inbox.hours.weekdays),
         "city": zone.rpartition("/")[2].replace("_", " "),
         "outside": scene.flag("outside"),
-        "reference": _reference(scene),
+        "reference": reference(scene),
     }
     try:
         text = scene.words.render(_template_name(path), values)
@@ -131,41 +132,46 @@ def _signature(scene: Scene) -> str:
     return scene.words.render(name, values).strip("\n")
 
 
-def _safe(scene: Scene, text: str) -> str:
+def safe(scene: Scene, text: str) -> str:
     """The last line of defence: no token and no agent's own address, whatever happened before."""
     return hide_private(strip_tokens(text), scene.inbox, scene.settings)
 
 
-def write_answer(scene: Scene) -> Writing:
-    """A person's answer: the text, a signature, one clean quote of the customer's last mail, one reference line."""
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a person's words become for somebody outside: text, the files, and how they are signed."""
+
+    text: str
+    html: str
+    parts: tuple[Part, ...]
+    from_name: str
+
+
+def write_outside(scene: Scene, quoted: EventFact | None, subject: str, *, formatted: bool = True) -> Outside:
+    """The text, a signature, one clean quote of what the reader wrote last, one reference line; no furniture."""
     notice, words = scene.notice, scene.words
-    text = _safe(scene, readable(notice.text))
+    text = safe(scene, readable(notice.text))
     signature = _signature(scene)
     if signature and text.rstrip().endswith(signature.strip()):
         signature = ""
     parts, left_out = scene.files(notice.attachments, scene.settings.customer.attachments_max)
-    quoted = _quoted(scene)
-    reference = _reference(scene)
-    footer = f"{scene.inbox.name}  {reference}" if reference else ""
+    line = reference(scene)
+    footer = f"{scene.inbox.name}  {line}" if line else ""
     attribution = quote = ""
     if quoted:
         author = scene.person(quoted.party) or scene.customer
         said = own_words(quoted.text)
         said = without_salutation(said, scene.first(author) if author and author.known else "")
-        quote = _safe(scene, said)
+        quote = safe(scene, said)
         attribution = words.say("wrote", name=scene.name(author), when=words.full(quoted.at))
     blocks = [text, signature, *(words.say("left_out", file=line) for line in left_out)]
     blocks += [f"{attribution}\n{quote_lines(quote)}"] if quote else []
     blocks += [footer] if footer else []
     plain = "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
-    subject = thread.customer_subject(scene.ticket, scene.inbox, words.say("no_subject"))
     html = ""
-    if (
-        notice.html
-        and scene.settings.customer.html != "never"
-        and (body := matching_html(clean_html(notice.html), text))
-    ):
-        pieces = [_safe(scene, body)]
+    wanted = formatted and notice.html and scene.settings.customer.html != "never"
+    if wanted and (body := matching_html(clean_html(notice.html), text)):
+        pieces = [safe(scene, body)]
         pieces += [f"<p>{_breaks(block)}</p>" for block in blocks[1 : 2 + len(left_out)] if block]
         if quote:
             pieces.append(f"<p>{escape(attribution)}</p>\n<blockquote>{_breaks(quote)}</blockquote>")
@@ -173,17 +179,26 @@ def write_answer(scene: Scene) -> Writing:
         html = page(subject, "\n".join(pieces), words.language)
     author_name = agent_name(notice.author, scene.settings) if notice.author else ""
     via = words.say("agent_from", name=author_name, inbox=scene.inbox.name)
+    named = author_name and scene.inbox.from_style == "agent-via"
+    return Outside(plain, html, parts, via if named else scene.inbox.name)
+
+
+def write_answer(scene: Scene) -> Writing:
+    """A person's answer to the customer and whoever takes part."""
+    notice = scene.notice
+    subject = thread.customer_subject(scene.ticket, scene.inbox, scene.words.say("no_subject"))
+    outside = write_outside(scene, _quoted(scene), subject)
     to, cc = _people(scene)
     # Never notice.in_reply_to: that may be the agent's own mail, and its id belongs to a private mailbox.
     newest = _quoted(scene) or scene.newest_mail(before=notice.event)
     answered = thread.received_id(scene.ticket, newest.number) if newest else ""
     seen = thread.conversation(scene.ticket, scene.recipient, notice.event)
     return Writing(
-        from_name=via if author_name and scene.inbox.from_style == "agent-via" else scene.inbox.name,
+        from_name=outside.from_name,
         subject=subject,
-        text=plain,
-        html=html,
-        parts=parts,
+        text=outside.text,
+        html=outside.html,
+        parts=outside.parts,
         reply=_reply(scene),
         to=to,
         cc=cc,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from gateway.model import EventFact, Person
+from gateway.model import EventFact, HeldFact, Person
 from gateway.outbound import thread
 from gateway.outbound.addressing import display_address
 from gateway.outbound.letter import Part
@@ -80,6 +80,7 @@ def write_held(scene: Scene) -> Writing:
     asks = notice.reason in _QUESTIONS
     empty = template == "held-other.txt" and held is not None and not held.text.strip()
     sends = template not in _WITHOUT_SEND and (asks or not empty)
+    for_third = _third_party(scene, mine, held)
     orders = ("send", "discard") if sends else ("discard",) if empty else ()
     links = scene.links(orders, notice.about)
     bad_line = readable(held.bad_line if held and held.bad_line else scene.fact("bad_line"))
@@ -107,6 +108,7 @@ def write_held(scene: Scene) -> Writing:
         days=scene.settings.commands.hold_for.days,
         internal=bool(held and held.internal),
         again=scene.flag("again"),
+        **for_third,
         expiring=scene.when("expiring"),
         links=links,
     )
@@ -120,6 +122,16 @@ def write_held(scene: Scene) -> Writing:
         ticket_event="held",
         links=links,
     )
+
+
+def _third_party(scene: Scene, event: EventFact | None, held: HeldFact | None) -> dict[str, str]:
+    """Who would get the text when that is not the customer: the same words then name that one."""
+    asked = next((argument.split(" ")[0] for verb, argument in (held.commands if held else ()) if verb == "ask"), "")
+    third = scene.third_of(event)
+    if not asked and third is None:
+        return {}
+    name = display_address(asked) if asked or third is None else scene.first(third)
+    return {"customer_first": name, "customer": name}
 
 
 def write_expired(scene: Scene) -> Writing:

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.address import clean_text
 from gateway.model import EventFact
 from gateway.outbound import thread
+from gateway.outbound.addressing import display_address
 from gateway.outbound.letter import Part, is_message_id
 from gateway.outbound.notices.rows import cell, say_age, say_day, say_state, subject_of
 from gateway.outbound.notices.scene import Scene, Writing, readable
@@ -17,7 +18,7 @@ from gateway.outbound.onetap import Link, make_links
 
 _TAPPED_ROWS = 10
 """Rows of the quarantine with links: three to a row make a long mail."""
-_SHOWN_KINDS = ("mail", "answer", "note")
+_SHOWN_KINDS = ("mail", "answer", "note", "asked", "third")
 
 
 def _value(scene: Scene, value: str) -> str:
@@ -44,7 +45,11 @@ def _message(scene: Scene, event: EventFact) -> str:
     """One message of ``#show``: a line that says who, when and whether it is internal, then the text."""
     who = scene.name(scene.person(event.party))
     head = f"{event.number}. {who}, {scene.words.full(event.at)}"
-    head += "" if event.public else f"  ({scene.words.say('internal')})"
+    third = scene.third_of(event)
+    if third:
+        head += f"  ({scene.words.say('beside', name=scene.name(third), address=display_address(third.address))})"
+    else:
+        head += "" if event.public else f"  ({scene.words.say('internal')})"
     files = "".join(f"\n  [{readable(name)}]" for name in event.attachments)
     return f"{head}\n\n{readable(event.text) or scene.words.say('no_text')}{files}"
 

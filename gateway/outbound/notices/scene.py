@@ -125,7 +125,7 @@ class Scene:
         ticket = self._ticket
         people: list[Person | None] = [self.notice.author, self.recipient, *self.notice.recipients]
         if ticket:
-            people += [ticket.customer, ticket.owner, *ticket.participants]
+            people += [ticket.customer, ticket.owner, *ticket.participants, *ticket.thirds]
         return next((p for p in people if p and p.party == party), None)
 
     def name(self, person: Person | None) -> str:
@@ -148,6 +148,11 @@ class Scene:
     @property
     def mine(self) -> bool:
         return bool(self.owner and self.owner.party == self.recipient.party)
+
+    def third_of(self, event: EventFact | None) -> Person | None:
+        """The third party in whose side conversation an event stands."""
+        party = int(event.data.get("side") or 0) if event else 0
+        return self.person(party) if party else None
 
     def colleague(self) -> str:
         """The handle of another agent of this inbox, for the example of ``#assign``."""

@@ -183,6 +183,7 @@ def write_unproven(scene: Scene) -> Writing:
     held, about = scene.held, scene.find_event(scene.notice.about)
     claimed = display_address(scene.fact("address"))
     parts, left_out = scene.files(scene.notice.attachments, scene.settings.agent_mail.max_size)
+    third = scene.third_of(about)
     report = scene.notice.reason in ("unverified-report", "complaint")
     links = scene.links(() if report else ("open", "discard", "spam"), scene.notice.event)
     text = scene.render(
@@ -198,10 +199,11 @@ def write_unproven(scene: Scene) -> Writing:
         files=[p.name for p in parts],
         left_out=left_out,
         links=links,
+        **_shown_as_customer(scene, third),
     )
     name = claimed.replace("@", " at ") or scene.inbox.name
     return writing(
-        agent_row(scene, "a", scene.notice.event),
+        agent_row(scene, "s" if third else "a", scene.notice.event),
         root_thread(scene, thread.about(scene.ticket, scene.recipient, scene.notice.about, scene.notice.event)),
         from_name=scene.words.say("via", name=name, inbox=scene.inbox.name),
         text=text,
@@ -209,6 +211,14 @@ def write_unproven(scene: Scene) -> Writing:
         ticket_event="unproven",
         links=links,
     )
+
+
+def _shown_as_customer(scene: Scene, third: Person | None) -> dict[str, str]:
+    """Mail in a third party's place: an answer to the notice goes to that one, and the words say so."""
+    if third is None:
+        return {}
+    first, address = scene.first(third), display_address(third.address)
+    return {"customer_first": first, "customer": scene.name(third), "customer_address": address}
 
 
 def _not_me(scene: Scene) -> Writing:

@@ -10,10 +10,10 @@ from email.utils import getaddresses
 from urllib.parse import unquote
 
 from gateway.model import OutboundMail, TicketFacts
-from gateway.outbound.notices import TO_CUSTOMERS
+from gateway.outbound.notices import OUTSIDE
 from gateway.settings import Settings
 
-_TOKEN = re.compile(r"[anhdtb][a-z2-7]-[0-9]+-[0-9]+-[0-9]+-[a-z2-7]{16}")
+_TOKEN = re.compile(r"[anhsdtb][a-z2-7]-[0-9]+-[0-9]+-[0-9]+-[a-z2-7]{16}")
 _OWN_ID = re.compile(r"<[0-9.]+\.[a-z2-7]{17}@[^>]+>")
 _MAILTO = re.compile(r"mailto:[^\s\"'<>]+")
 
@@ -48,7 +48,7 @@ def check(mail: OutboundMail, settings: Settings, ticket: TicketFacts | None) ->
     suppress = parsed["X-Auto-Response-Suppress"]
     assert "All" not in re.split(r"\W+", suppress)
     assert ("OOF" in suppress) == (parsed["Auto-Submitted"] is not None)
-    if mail.kind in TO_CUSTOMERS:
+    if mail.kind in OUTSIDE:
         _check_customer(mail, parsed, settings)
     else:
         _check_agent(mail, parsed, settings, ticket)
@@ -79,7 +79,7 @@ def _check_ids(mail: OutboundMail, parsed: EmailMessage, settings: Settings, tic
         if message_id.endswith(f"@{settings.id_domain}>"):
             token = settings.keys.read_message_id(message_id, settings.id_domain)
             assert token is not None and token.party in (0, mail.party)
-            assert token.party == mail.party or mail.kind not in TO_CUSTOMERS, "a root in customer mail"
+            assert token.party == mail.party or mail.kind not in OUTSIDE, "a root in customer mail"
     if parsed["Auto-Submitted"] == "auto-generated" and parsed["X-Ticket"]:
         assert parsed["In-Reply-To"] == references[0]
         assert ticket is None or len(ticket.events) > 90 or references[0] == ticket.root
