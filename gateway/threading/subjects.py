@@ -26,7 +26,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
     "French": ("Ré", "Rép", "Réf", "TR", "Transf", "Transféré"),
     "German": ("AW", "Antwort", "WG", "Weitergeleitet"),
     "Greek": ("Απ", "Απάντηση", "Σχετ", "Πρθ", "Προώθηση"),
-    "Hebrew": ("תגובה", "השב", "הועבר"),
+    "Hebrew": ("תגובה", "תשובה", "השב", "הועבר"),
     "Hungarian": ("Vá", "Válasz", "Továbbítás", "Továbbítva", "Tov"),
     "Icelandic": ("Svar", "Áframsent"),
     "Indonesian": ("Bls", "Balas", "Trs", "Terusan"),
@@ -39,7 +39,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
     "Polish": ("Odp", "Odpowiedź", "PD", "Podaj dalej", "Przesł"),
     "Portuguese": ("Res", "Resp", "Enc", "Encam"),
     "Romanian": ("Răsp", "Rasp", "Redir"),
-    "Russian": ("Отв", "Ответ", "Пересл", "На"),
+    "Russian": ("Отв", "Ответ", "Пересл", "На", "HA"),  # the last one in Latin letters, as some programs write it
     "Slovak": ("Odp", "Odpoveď", "Prep"),
     "Spanish": ("Resp", "Respuesta", "RV", "Reenv"),
     "Thai": ("ตอบ", "ตอบกลับ", "ส่งต่อ"),
@@ -89,7 +89,10 @@ _PREFIX = re.compile(
     r" ?(?:"
     + "|".join(re.escape(word) for word in _WORDS)
     + r")\.? ?(?:\[[0-9]{1,3}\]|\([0-9]{1,3}\)|[\^*]?[0-9]{1,3})? ?:"  # Re[2]:, Re(2):, Re^2:, Re2:, "RE :"
-    r"| ?(?:\[#[0-9]{1,8}\]|\[(?:external|ext|extern|externe|externo|caution)\])"
+    r"| ?(?:\[#[0-9]{1,8}\]"
+    # What gateways add: the mail is from outside, or looks like spam.
+    r"|[\[({](?:external|ext|extern|externe|externo|esterno|外部|caution|(?:(?:suspected|possible) )?spam)[\])}]"
+    r"|\*{3,5} ?spam ?\*{3,5})"
 )
 _LIST_TAG = re.compile(r"\[[^\[\]]{1,40}\]")
 _MOST_TAGS = 5
