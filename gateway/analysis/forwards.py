@@ -19,6 +19,11 @@ _MAILTO = re.compile(r"[<\[]\s*mailto:\s*([^<>\[\]\s]{1,254})\s*[>\]]", re.IGNOR
 _BEHALF = re.compile(
     r"\s(?:on behalf of|im auftrag von|de la part de|en nombre de|em nome de|per conto di|namens)\s", re.IGNORECASE
 )
+_LABEL = re.compile(r"(?<![^\W\d_])(?=[^\W\d_][\w.\- ]{0,15} ?[:：])")
+_INTRODUCED = re.compile(
+    r"(?P<date>\d[^<>\"@]{5,60}\d{1,2}:\d{2}[^<>\"@,]{0,20}),\s*(?P<author>(?:\"[^\"]{0,100}\"|[^<>\"@,]{0,100})\s*"
+    r"<?[^\s<>,;\"]{1,64}@[^\s<>,;\":]{1,253}>?)\s*:"
+)
 _ANGLE = re.compile(r"[<(\[]\s*([^\s<>()\[\]]{1,254})\s*[>)\]]")
 
 
@@ -89,8 +94,36 @@ def _below_separator(lines: Lines, at: int, separator: str, answers: bool) -> Fo
                 return None
             return _make(lines, block)
     if separator == "forwarded" and below < len(lines):
-        return Forwarded(text=_text_below(lines, at + 1))
+        return _read_glued(lines, at) or _read_introduced(lines, below) or Forwarded(text=_text_below(lines, at + 1))
     return None
+
+
+def _read_glued(lines: Lines, at: int) -> Forwarded | None:
+    """A header block in the line of its separator, as Yahoo writes it: "- Forwarded Message ---From: A <a@b>To: c"."""
+    rest = re.sub(r"\A.*?[^\s-]\s*-{3,}\s*", "", lines.bare[at].strip()[:2000], count=1)
+    begins = [found.start() for found in _LABEL.finditer(rest) if read_field(rest[found.start() :]) is not None]
+    if not begins or begins[0]:
+        return None
+    fields: dict[str, str] = {}
+    for begin, end in zip(begins, (*begins[1:], len(rest)), strict=True):
+        field = read_field(rest[begin:end])
+        if field is not None:
+            fields.setdefault(*field)
+    if "from" not in fields or "subject" not in fields:
+        return None
+    author = read_author(fields["from"])
+    text = _text_below(lines, at + 1)
+    return Forwarded(author=author, date=fields.get("date", ""), subject=fields["subject"].strip(), text=text)
+
+
+def _read_introduced(lines: Lines, at: int) -> Forwarded | None:
+    """An original introduced like a quotation, as Yandex does: '20.11.2026, 10:15, "A" <a@b.example>:'."""
+    found = _INTRODUCED.fullmatch(lines.bare[at].strip()[:400])
+    author = read_author(found["author"]) if found else None
+    if found is None or author is None:
+        return None
+    text = re.sub(r"\n[ \t]*-{4,}[^\n]{3,60}-{4,}\s*\Z", "", _text_below(lines, at + 1))  # "End of forwarded message"
+    return Forwarded(author=author, date=found["date"], text=text)
 
 
 def _make(lines: Lines, block: HeaderBlock) -> Forwarded:

@@ -7,6 +7,7 @@ import hashlib
 import pytest
 
 from gateway.analysis.forwards import find_forward, read_author
+from gateway.analysis.parse import parse
 from gateway.analysis.quotes import split_body
 from gateway.model import Attachment, Forwarded, Mailbox, Message
 from tests.support.quoting import ATTRIBUTIONS, HEADERS
@@ -179,5 +180,44 @@ def test_attached_mails_of_several_authors_name_nobody() -> None:
 
 def test_an_attached_mail_without_an_author_names_nobody() -> None:
     found = forward_of("This one.", attachments=(attached(b"Subject: x\r\n\r\nhi\r\n"),))
+    assert found is not None
+    assert found.author is None
+
+
+@pytest.mark.parametrize(
+    ("body", "date", "subject"),
+    [
+        (
+            'See\n\n-------- Пересылаемое сообщение --------\n20.11.2026, 10:15, "Cy Cole" <cy@customer.test>:\n\n'
+            "My bill is wrong\n-------- Конец пересылаемого сообщения --------\n",
+            "20.11.2026, 10:15",
+            "",
+        ),
+        (
+            "See\n\n  ----- Forwarded Message -----From: Cy Cole <cy@customer.test>To: a@b.test <a@b.test>"
+            "Sent: Friday, November 20, 2026 at 10:15:00 AM GMT+1Subject: Bill\nMy bill is wrong\n",
+            "Friday, November 20, 2026 at 10:15:00 AM GMT+1",
+            "Bill",
+        ),
+    ],
+)
+def test_an_original_introduced_in_one_line_has_its_author(body: str, date: str, subject: str) -> None:
+    raw = (
+        b"From: alice@corp.test\r\nSubject: Fwd: Bill\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+        + body.encode()
+    )
+    message = parse(raw)
+    found = find_forward(message, split_body(message))
+    assert found is not None
+    assert (found.author, found.date) == (Mailbox("Cy Cole", "cy@customer.test"), date)
+    assert (found.subject, found.text) == (subject, "My bill is wrong")
+
+
+def test_a_line_with_two_people_introduces_nobody() -> None:
+    body = (
+        "-------- Forwarded message --------\n20.11.2026, 10:15, Cy <cy@a.test>, Di <di@b.test>:\n\nMy bill is wrong\n"
+    )
+    message = parse(b"From: alice@corp.test\r\nSubject: Fwd: Bill\r\n\r\n" + body.encode())
+    found = find_forward(message, split_body(message))
     assert found is not None
     assert found.author is None
