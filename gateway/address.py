@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import unicodedata
 
@@ -24,6 +25,13 @@ def fold_domain(domain: str) -> str:
         return idna.encode(domain, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
         return domain
+
+
+def client_network(client: str) -> str:
+    """The address; of IPv6 the /64, which one customer of a provider has to himself."""
+    if ":" not in client:
+        return client
+    return str(ipaddress.ip_network(f"{client}/64", strict=False))
 
 
 def split_address(address: str) -> tuple[str, str]:

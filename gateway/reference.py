@@ -119,6 +119,11 @@ def looks_like_token(tag: str) -> bool:
     return bool(_LIKE_TOKEN.match(tag.lower()))
 
 
+def guess_key(client: str, number: str = "") -> str:
+    """How a wrong token is remembered, among what was seen before; without a number the beginning they share."""
+    return f"wrong token {client or 'unknown'} {number}"
+
+
 _ANY_TOKEN = re.compile(
     r"[anhsdtb][a-z2-7]-[0-9]{1,8}-[0-9]{1,5}-[0-9]{1,7}-[a-z2-7]{16}"  # address tokens
     r"|<?[0-9]{1,8}\.[0-9]{1,5}\.[0-9]{1,7}\.[a-z2-7]{17}@[a-z0-9.-]+>?"  # Message-IDs

@@ -16,7 +16,7 @@ from gateway.desk.holding import released_as
 from gateway.maillog import show
 from gateway.store import journal, tickets
 
-_QUARANTINE = ("loop", "flood", "blocked")
+_QUARANTINE = ("loop", "flood", "blocked", "bad-tokens")
 
 
 def run(command: str, arguments: Sequence[str]) -> int:

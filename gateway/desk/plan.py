@@ -8,6 +8,7 @@ from dataclasses import replace
 from gateway.desk import answering, filing, holding
 from gateway.desk.brakes import spare
 from gateway.desk.case import Case
+from gateway.desk.guessing import note_guesses
 from gateway.desk.personal import is_personal, plan_personal
 from gateway.desk.watching import keep_watch
 from gateway.model import Mailbox, Plan
@@ -37,7 +38,7 @@ _OUTCOMES: dict[str, Callable[[Case], Plan]] = {
 
 def make_plan(case: Case) -> Plan:
     """The plan for one mail. Pure: the same case gives the same plan."""
-    return keep_watch(case, spare(case, _OUTCOMES[case.verdict.outcome](case)))
+    return keep_watch(case, note_guesses(case, spare(case, _OUTCOMES[case.verdict.outcome](case))))
 
 
 def without_answers(plan: Plan) -> Plan:

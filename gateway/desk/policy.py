@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from gateway.address import fold_address
 from gateway.desk.case import AGENT_KINDS, Case
+from gateway.desk.guessing import guesses_too_much
 from gateway.model import Origin, Proof, Verdict
 
 MAX_RECEIVED = 25
@@ -260,6 +261,7 @@ TABLE: tuple[Row, ...] = (
     Row("loop", "hold", _loop, "machine", quarantine=True),
     Row("own-address", "hold", _own_address),
     Row("blocked", "hold", _blocked, quarantine=True),
+    Row("bad-tokens", "hold", guesses_too_much, quarantine=True),
     Row("auth-temperror", "wait", _lacks_dns),
     Row("auth-temperror", "hold", _lacked_dns_too_long),
     Row("dmarc-fail", "hold", _dmarc_fails),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 import time
 from collections import deque
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gateway import maillog, metrics, settings
-from gateway.address import domain_of, fold_domain
+from gateway.address import client_network, domain_of, fold_domain
 from gateway.model import Envelope
 from gateway.settings import Inbox
 
@@ -91,13 +90,6 @@ def own_domains(everything: settings.Settings) -> frozenset[str]:
     inboxes = everything.inbox.values()
     addresses = {domain_of(address) for inbox in inboxes for address in inbox.addresses()}
     return frozenset(addresses | {fold_domain(inbox.reply_domain) for inbox in inboxes if inbox.reply_domain})
-
-
-def client_network(client: str) -> str:
-    """The address; of IPv6 the /64, which one customer of a provider has to himself."""
-    if ":" not in client:
-        return client
-    return str(ipaddress.ip_network(f"{client}/64", strict=False))
 
 
 class Intake:

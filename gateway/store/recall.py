@@ -11,8 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
-from gateway.address import fold_address
+from gateway.address import client_network, fold_address
 from gateway.model import Clues, Facts, Findings, InboundMail, MessageIdFact, Proof, TicketFacts
+from gateway.reference import guess_key
 from gateway.settings import Settings
 from gateway.store.journal import JournalState, comparable_date
 from gateway.store.loading import MAX_NUMBER, load_tickets, to_message_id
@@ -54,6 +55,15 @@ _TWINS = (
 _FIRST_USE = sa.select(sa.func.min(replay_keys.c.journal)).where(
     replay_keys.c.key.in_(bindparam("keys", expanding=True)),
     replay_keys.c.journal.not_in(bindparam("own", expanding=True)),
+)
+_GUESSES = (
+    sa.select(sa.func.count())
+    .select_from(replay_keys)
+    .where(
+        replay_keys.c.at > bindparam("since"),
+        replay_keys.c.key.startswith(bindparam("beginning")),
+        replay_keys.c.journal != bindparam("own"),
+    )
 )
 _SAME_BODY = (
     sa.select(journal.c.ticket)
@@ -167,6 +177,7 @@ def recall(
         recent_subjects={} if agent else _recent_subjects(tx, address, mail.id, now, settings),
         agents=agents,
         blocked=is_blocked(tx, address),
+        guesses=_recent_guesses(tx, mail, now) if clues.bad_tokens else 0,
     )
 
 
@@ -276,6 +287,13 @@ def _first_use(tx: Connection, signed: list[str], own: set[int]) -> int:
     if not signed:
         return 0
     return tx.execute(_FIRST_USE, {"keys": signed, "own": list(own)}).scalar() or 0
+
+
+def _recent_guesses(tx: Connection, mail: InboundMail, now: datetime) -> int:
+    """Wrong tokens in other mails of this client within the hour; of all clients that are not known, if it is not."""
+    beginning = guess_key(client_network(mail.envelope.client_address))
+    asked = {"since": now - _HOUR, "beginning": beginning, "own": mail.id}
+    return tx.execute(_GUESSES, asked).scalar_one()
 
 
 def _same_body_ticket(tx: Connection, body_sha256: str, own: int, now: datetime) -> int:

@@ -150,3 +150,38 @@ async def test_else_a_report_changes_no_delivery(desk: Desk, how) -> None:  # ty
     now = desk.delivery_states()
     assert {number: now[number] for number in states} == states
     assert state_of(desk, answer) == "sent"
+
+
+# ------------------------------------------------------------------ guessing behind a mail server
+
+
+async def test_after_twenty_wrong_tokens_in_an_hour_mail_with_one_is_quarantined_and_the_admins_are_told(
+    desk: Desk,
+) -> None:
+    general = replace(desk.settings.ticketgate, admin=("root@admin.test",))
+    desk.settings = replace(desk.settings, ticketgate=general)
+    right = desk.token("TA")
+    for number in range(24):
+        wrong = right.replace("@", f"{'abcdefghijklmnopqrstuvwxyz'[number]}@")
+        raw = plain_mail(f"joe{number}@else{number}.test", f"About {number}", f"Number {number}.", number)
+        assert (await desk.send(raw, recipient=wrong)).code == 250
+    outcomes = [(row.outcome, row.reason) for row in desk.rows()]
+    assert outcomes == [("new", "new-unproven")] * 20 + [("hold", "bad-tokens")] * 4
+    alarms = [sent for sent in desk.outbox() if sent.mail.kind == "alert"]
+    assert [sent.mail.recipient for sent in alarms] == ["root@admin.test"], "once, not with every mail"
+    assert "guess" in alarms[0].text
+    desk.mark()
+    await desk.send(signed(plain_mail(ANN, "Re: hello", "Still here.", 70), "customer.test"), recipient=right)
+    await desk.send(plain_mail("joe@elsewhere.test", "Order", "An order.", 71))
+    assert [row.outcome for row in desk.rows()] == ["file", "new"], "right tokens and plain addresses go on"
+
+
+async def test_many_wrong_tokens_in_one_mail_count_each(desk: Desk) -> None:
+    right = desk.token("TA")
+    wrong = ", ".join(right.replace("@", f"{letter}@") for letter in "abcdefghijklmnopqrstuvwxyz")
+    raw = plain_mail("joe@elsewhere.test", "Order", "An order.", 70).replace(
+        b"To: support@desk.test", b"To: " + wrong.encode()
+    )
+    assert wrong.encode() in raw
+    await desk.send(raw)
+    assert [(row.outcome, row.reason) for row in desk.rows()] == [("hold", "bad-tokens")]
