@@ -15,8 +15,9 @@ from sqlalchemy import Connection
 
 from gateway.address import fold_address
 from gateway.analysis.cage import Cage, Resolver
+from gateway.analysis.known_text import repeats
 from gateway.desk.asking import find_questions
-from gateway.desk.case import Case, OwnText, spoken
+from gateway.desk.case import AGENT_KINDS, Case, OwnText, spoken
 from gateway.desk.choices import delay_mails, find_absences, with_choices
 from gateway.desk.commands import read_commands, read_subject
 from gateway.desk.lifecycle import apply_plan
@@ -25,13 +26,28 @@ from gateway.desk.personal import is_personal, read_personal
 from gateway.desk.plan import customer_of, make_plan, wanted_ticket, without_answers
 from gateway.desk.policy import judge
 from gateway.desk.sides import find_reader
-from gateway.model import Facts, Findings, InboundMail, Mailbox, Match, Orders, OutboundMail, Person, Plan, TicketFacts
+from gateway.model import (
+    Conversation,
+    Facts,
+    Findings,
+    InboundMail,
+    Mailbox,
+    Match,
+    Orders,
+    Origin,
+    OutboundMail,
+    Person,
+    Plan,
+    TicketFacts,
+)
 from gateway.outbound.addressing import reverse_path
 from gateway.outbound.compose import compose_all
 from gateway.outbound.relay import relay_text
 from gateway.outbound.words import Words
 from gateway.settings import Settings
 from gateway.store import answers, deliveries, journal, repeating, search, tickets, timers, workload
+from gateway.store.conversation import recall_conversation
+from gateway.store.database import Database
 from gateway.threading.clues import find_clues
 from gateway.threading.match import choose_ticket, find_moved
 from gateway.threading.subjects import canonical_subject
@@ -51,11 +67,41 @@ async def read(mail: InboundMail, cage: Cage, resolver: Resolver) -> Findings:
     return await cage.examine(mail.raw, mail.envelope, resolver)
 
 
+async def compare(
+    mail: InboundMail, findings: Findings, cage: Cage, database: Database, settings: Settings
+) -> Findings:
+    """Who quotes without marks repeats what the ticket contains: such text is read once more beside it (decision 0012).
+
+    Few mails are; ``decide`` uses the comparison only for the ticket it was made with.
+    """
+    if not _may_quote(mail, findings, settings):
+        return findings
+    conversation = await database.read(lambda tx: find_conversation(tx, mail, findings, settings))
+    return await cage.compare(findings, mail.envelope, conversation) if conversation is not None else findings
+
+
+def find_conversation(tx: Connection, mail: InboundMail, findings: Findings, settings: Settings) -> Conversation | None:
+    """What had been said in the ticket that the mail seems to answer, if the mail's own words repeat some of it."""
+    if not _may_quote(mail, findings, settings):
+        return None
+    clues = find_clues(findings.message, findings.body, mail.envelope, settings.keys, settings, findings.reports)
+    conversation = recall_conversation(tx, clues, mail)
+    text = f"{findings.body.new}\n\n{findings.body.signature}"
+    return conversation if conversation is not None and repeats(text, conversation.said) else None
+
+
+def _may_quote(mail: InboundMail, findings: Findings, settings: Settings) -> bool:
+    """A person's mail, and not one that may leave the house: of an agent's words nothing is cut on this evidence."""
+    author = findings.authentication.author
+    agent = author is not None and settings.find_agent(fold_address(author.address)) is not None
+    return findings.origin is Origin.PERSON and not agent and mail.instruction is None
+
+
 def process(tx: Connection, mail: InboundMail, findings: Findings, settings: Settings, now: datetime) -> Plan:
     """Decide one mail and record the decision, in the caller's transaction."""
     decision = decide(tx, mail, findings, settings, now)
     carry_out(tx, decision, mail.id, now)
-    journal.finish(tx, mail, findings, decision.plan, now)
+    journal.finish(tx, mail, decision.case.findings, decision.plan, now)
     return decision.plan
 
 
@@ -67,6 +113,7 @@ def decide(tx: Connection, mail: InboundMail, findings: Findings, settings: Sett
     facts = tickets.recall(tx, clues, findings, mail, settings, now)
     facts = replace(facts, choices=choices, away=find_absences(choices, settings, now))
     match = _instructed(mail, facts) or choose_ticket(clues, facts, findings, settings, now)
+    findings = _as_compared(findings, match)
     case = Case(mail=mail, findings=findings, clues=clues, facts=facts, match=match, settings=settings, now=now)
     case = replace(case, verdict=judge(case))
     case = replace(case, ticket=_take_ticket(tx, case))
@@ -155,6 +202,14 @@ def _instructed(mail: InboundMail, facts: Facts) -> Match | None:
         return Match(ticket=instruction.ticket, ground="released", event=instruction.event)
     event = find_moved(ticket, instruction.ticket, instruction.event)
     return Match(ticket=ticket.number, ground="released", event=event)
+
+
+def _as_compared(findings: Findings, match: Match) -> Findings:
+    """The text as it reads beside the conversation of this very ticket: what another ticket contains counts nothing."""
+    comparison = findings.comparison
+    if comparison is None or comparison.ticket != match.ticket or match.kind in AGENT_KINDS:
+        return replace(findings, comparison=None)
+    return replace(findings, body=comparison.body)
 
 
 def _take_ticket(tx: Connection, case: Case) -> TicketFacts | None:

@@ -134,6 +134,7 @@ class Intake:
         try:
             findings = await pipeline.read(mail, self._cage, self._resolver)
             settings = self._settings()
+            findings = await pipeline.compare(mail, findings, self._cage, self._database, settings)
             plan = await self._database.write(lambda tx: pipeline.process(tx, mail, findings, settings, clock()))
         except asyncio.CancelledError:
             raise

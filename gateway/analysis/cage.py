@@ -25,7 +25,16 @@ from gateway import maillog
 from gateway.analysis.reading_rules import Rules, original
 from gateway.analysis.wire import LENGTH, MAX_ANSWER, Hello, Request, frame, read_findings
 from gateway.errors import TemporaryError
-from gateway.model import AuthenticationResults, Body, DnsAnswer, Envelope, Findings, Message
+from gateway.model import (
+    AuthenticationResults,
+    Body,
+    Comparison,
+    Conversation,
+    DnsAnswer,
+    Envelope,
+    Findings,
+    Message,
+)
 from gateway.settings import Cage as CageSettings
 
 _ROUNDS = 21  # every round asks at least one new name, and one mail may ask for 20 (security.md 4.1)
@@ -162,6 +171,26 @@ class Cage:
                 elapsed_ms=findings.elapsed_ms + again.elapsed_ms,
             )
         return findings
+
+    async def compare(self, findings: Findings, envelope: Envelope, conversation: Conversation) -> Findings:
+        """The findings with the text taken apart once more beside what had been said; never raises for any text.
+
+        A text on which two readers die keeps what was found before. Raises TemporaryError like ``examine``.
+        """
+        message = findings.message
+        text = Message(
+            subject=message.subject,
+            author=message.author,
+            text=message.text,
+            html=message.html,
+            text_source=message.text_source,
+        )
+        again = await self._ask(Request(raw=b"", envelope=envelope, message=text, known=conversation.said))
+        elapsed = findings.elapsed_ms + again.elapsed_ms
+        if again.body.source == "unreadable":
+            return replace(findings, elapsed_ms=elapsed)
+        comparison = Comparison(ticket=conversation.ticket, events=conversation.events, body=again.body)
+        return replace(findings, comparison=comparison, elapsed_ms=elapsed)
 
     async def _ask(self, request: Request) -> Findings:
         if self._closed:

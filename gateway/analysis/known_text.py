@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from gateway.model import Said
 
+MOST_TEXT = 256 * 1024
+"""Characters that are looked at, as in quotes.py."""
 _RUN = 5
 _MAX_WORDS = 60_000
 _WORD = re.compile(r"[^\W_]+")
@@ -31,12 +33,22 @@ def _runs(words: Sequence[str]) -> Iterator[Words]:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Lines ``start`` up to before ``end``. ``whole``: nearly all of one known text; ``ours``: the desk wrote it."""
+    """Lines ``start`` up to before ``end``. ``ours``: the desk wrote it.
+
+    ``whole``: nearly all of one known text, from its beginning; ``ended``: to its end.
+    """
 
     start: int
     end: int
     ours: bool
     whole: bool
+    ended: bool = False
+
+
+def repeats(text: str, known: Sequence[Said]) -> bool:
+    """Whether a second look at the text beside ``known`` can change anything: cheap, and linear in both."""
+    lines = text[:MOST_TEXT].split("\n")
+    return bool(KnownText(known).find_passages(lines, lambda at: lines[at].lstrip().startswith(">")))
 
 
 class KnownText:
@@ -47,6 +59,7 @@ class KnownText:
         self.lines: set[str] = set()  # status lines
         self.whole_lines: dict[Words, int] = {}
         self.firsts: list[Words] = []
+        self.lasts: list[Words] = []
         self.totals: list[int] = []
         self.ours = 0
         budget = _MAX_WORDS
@@ -65,6 +78,7 @@ class KnownText:
                     if len(line) >= _MIN_LINE:
                         self.whole_lines[line] = self.whole_lines.get(line, 0) | bit
             self.firsts.append(tuple(words[:_RUN]))
+            self.lasts.append(tuple(words[-_RUN:]))
             self.totals.append(len(distinct))
             self.lines.update(line.strip() for line in said.text.split("\n", 3)[:3] if line.startswith("#"))
 
@@ -140,11 +154,13 @@ class KnownText:
                 lowest = mask & -mask
                 counts[lowest.bit_length() - 1] += 1
                 mask ^= lowest
-        whole = any(
-            total and counts[at] * 10 >= total * 7 and self.firsts[at] in inside for at, total in enumerate(self.totals)
-        )
+        whole = [
+            at
+            for at, total in enumerate(self.totals)
+            if total and counts[at] * 10 >= total * 7 and self.firsts[at] in inside
+        ]
         if ours or whole:
-            yield Passage(start, end, ours, whole)
+            yield Passage(start, end, ours, bool(whole), any(self.lasts[at] in inside for at in whole))
 
 
 def _is_reference(line: str) -> bool:

@@ -59,7 +59,11 @@ def judge(
     for passage in passages:
         start = _with_fields(lines, passage.start)
         above, below = bool(own) and own[0] < start, last >= passage.end
-        if passage.whole and above != below and not _is_introduced(lines, passage.start):
+        if (
+            passage.whole
+            and (above > below or (below > above and passage.ended))
+            and not _is_introduced(lines, passage.start)
+        ):
             history.update(at for at in range(start, passage.end) if new[at])
         elif passage.ours and (above or below):
             marked.update(at for at in range(passage.start, passage.end) if new[at] and not lines.blank(at))
@@ -75,7 +79,7 @@ def _join(lines: Lines, passages: Sequence[Passage]) -> list[Passage]:
         first = next((at for at in range(last.end, passage.start) if not lines.blank(at)), passage.start)
         if _with_fields(lines, passage.start) <= first:
             whole, ours = last.whole or passage.whole, last.ours or passage.ours
-            joined[-1] = Passage(last.start, passage.end, ours=ours, whole=whole)
+            joined[-1] = Passage(last.start, passage.end, ours=ours, whole=whole, ended=passage.ended)
         else:
             joined.append(passage)
     return joined

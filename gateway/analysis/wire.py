@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from gateway.analysis.reading_rules import Rules
-from gateway.model import DnsAnswer, Envelope, Findings
+from gateway.model import DnsAnswer, Envelope, Findings, Message, Said
 
 MAX_ANSWER = 64 * 1024 * 1024
 """Largest answer of a child in bytes (security.md 11.2); a longer one is hostile."""
@@ -27,10 +27,15 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One mail to read; ``only_authentication`` when the rest is known already."""
+    """One mail to read; ``only_authentication`` when the rest is known already.
+
+    With ``known`` only the text of ``message``, read before, is to be taken apart beside what had been said.
+    """
 
     raw: bytes
     envelope: Envelope
+    message: Message | None = None
+    known: tuple[Said, ...] = ()
     records: dict[str, DnsAnswer] = field(default_factory=dict)
     only_authentication: bool = False
 

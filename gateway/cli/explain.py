@@ -21,7 +21,7 @@ from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, read_settings
 from gateway.cli.table import harmless, when
 from gateway.maillog import show
-from gateway.model import Envelope, Findings, InboundMail, Plan
+from gateway.model import Envelope, Findings, InboundMail
 from gateway.resolver import Resolver
 from gateway.settings import Cage as CageSettings
 from gateway.settings import Settings
@@ -90,7 +90,7 @@ def _tell(row: JournalRow) -> None:
     _line("received as", story.get("origin", ""))
     _line("author", f"{row.author or 'nobody'}; {authentication.get('why', '')}")
     _line("checks", _checks(authentication))
-    _line("text", f"new text found by {story.get('quotes') or 'none'}")
+    _line("text", f"new text found by {story.get('quotes') or 'none'}{_beside(**(story.get('compared') or {}))}")
     for defect in story.get("defects", ()):
         _line("defect", defect)
     _line("decision", f"{row.outcome or row.state}: {row.reason}" + (f", ticket {row.ticket}" if row.ticket else ""))
@@ -101,6 +101,16 @@ def _tell(row: JournalRow) -> None:
         for step in earlier.get("explanation", ()):
             _line("", step)
     print()
+
+
+def _beside(ticket: int = 0, events: Sequence[int] = ()) -> str:
+    """With what of its ticket the text was compared; the same events give the same answer later."""
+    listed = ", ".join(f"{ticket}.{number}" for number in sorted(events))
+    return f", beside what {listed} said" if listed else ""
+
+
+def _compared(findings: Findings) -> tuple[int, Sequence[int]]:
+    return (findings.comparison.ticket, findings.comparison.events) if findings.comparison else (0, ())
 
 
 def _client(envelope: Envelope) -> str:
@@ -141,17 +151,20 @@ async def _dry_run(options: argparse.Namespace, settings: Settings, database: Da
     cage = Cage(CageSettings(children=1), rules)
     await cage.start()
     try:
-        findings = await cage.examine(raw, envelope, Resolver(settings.authentication.resolver))
+        row = InboundMail(id=0, envelope=envelope, sha256=hashlib.sha256(raw).hexdigest(), raw=raw)
+        findings = await pipeline.read(row, cage, Resolver(settings.authentication.resolver))
+        findings = await pipeline.compare(row, findings, cage, database, settings)
     finally:
         await cage.close()
-    plan = _decide(database, settings, envelope, raw, findings, now)
+    decision = _decide(database, settings, row, findings, now)
+    plan, findings = decision.plan, decision.case.findings
     authentication = findings.authentication
     _line("received as", str(findings.origin))
     _line("author", f"{authentication.author.address if authentication.author else 'nobody'}; {authentication.why}")
     _line(
         "text",
         f"new text found by {findings.body.source}: {len(findings.body.new.splitlines())} lines new, "
-        f"{len(findings.body.quoted.splitlines())} quoted",
+        f"{len(findings.body.quoted.splitlines())} quoted{_beside(*_compared(findings))}",
     )
     for defect in findings.message.defects:
         _line("defect", defect)
@@ -165,15 +178,14 @@ async def _dry_run(options: argparse.Namespace, settings: Settings, database: Da
 
 
 def _decide(
-    database: Database, settings: Settings, envelope: Envelope, raw: bytes, findings: Findings, now: datetime
-) -> Plan:
+    database: Database, settings: Settings, row: InboundMail, findings: Findings, now: datetime
+) -> pipeline.Decision:
     """The very pipeline, in a transaction that is thrown away."""
     found: list[pipeline.Decision] = []
-    row = InboundMail(id=0, envelope=envelope, sha256=hashlib.sha256(raw).hexdigest(), raw=raw)
     try:
         with database.begin() as tx:
             found.append(pipeline.decide(tx, row, findings, settings, now))
             raise _NotRecorded
     except _NotRecorded:
-        return found[0].plan
+        return found[0]
     raise AssertionError("a dry run never commits")

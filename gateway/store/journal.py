@@ -217,7 +217,7 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
     APPLIED. Raises ClaimLostError when the claim is not ours any more; the transaction must then be rolled back, which
     is what makes processing twice equal processing once.
     """
-    authentication = findings.authentication
+    authentication, compared = findings.authentication, findings.comparison
     author = fold_address(authentication.author.address) if authentication.author else ""
     state = {"hold": JournalState.HELD, "wait": JournalState.WAITING}.get(plan.outcome, JournalState.APPLIED)
     own_events = [event.number for event in plan.events if event.from_mail]
@@ -242,6 +242,7 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
             "story": {
                 "origin": findings.origin,
                 "quotes": findings.body.source,
+                "compared": {"ticket": compared.ticket, "events": compared.events} if compared else None,
                 "authentication": authentication,
                 "defects": findings.message.defects,
                 "unreadable": findings.message.unreadable,

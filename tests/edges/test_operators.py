@@ -95,3 +95,23 @@ def test_a_mail_cannot_give_orders_to_the_operators_terminal(
     said = capsys.readouterr().out
     assert "Help" in said or words == ["explain", "1"]
     assert {c for c in said if not c.isprintable()} <= ({"\n", "\u202e"} if "--json" in words else {"\n"})
+
+
+def test_the_story_says_with_what_of_its_ticket_a_text_was_compared(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = Database(f"sqlite:{site.parent / 'desk.db'}")
+    database.migrate()
+    road = Road(database)
+    first = "The lamp on the north pier is dark again, and nobody can read the box."
+    road.arrive(make_mail("jane@customer.test", first, message_id="<first@customer.test>"))
+    again = make_mail("jane@customer.test", f"Any news?\n\n{first}", answers="<first@customer.test>")
+    number = road.arrive(again).events[0].number
+    database.close()
+    assert main(["explain", f"1.{number}", "-c", str(site)]) == 0
+    assert "new text found by known, beside what 1.1 said" in capsys.readouterr().out
+    fresh = site.parent / "fresh.eml"
+    fresh.write_bytes(again.replace(b"Any news?", b"Still nothing?").replace(b"Message-ID: <", b"Message-ID: <x"))
+    assert main(["explain", str(fresh), "-c", str(site)]) == 0
+    said = capsys.readouterr().out
+    assert "known: 1 lines new, 1 quoted, beside what 1.1, 1.4 said" in said, said.splitlines()[2]

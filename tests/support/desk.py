@@ -277,6 +277,7 @@ class Desk:
     async def process(self, mail: InboundMail) -> Plan:
         _READING.set(mail.id)
         findings = await pipeline.read(mail, self.cage, self.dns)
+        findings = await pipeline.compare(mail, findings, self.cage, self.database, self.settings)
         return await self.record(mail, findings)
 
     async def record(self, mail: InboundMail, findings: Findings) -> Plan:
