@@ -13,6 +13,7 @@ from gateway.desk.case import Case
 from gateway.desk.deciding import accept_held, has, plan_decision, taps_held
 from gateway.desk.deeds import carry_out, check_orders
 from gateway.desk.deeds_people import FIRST
+from gateway.desk.direct import find_begun, is_direct, plan_begun, plan_direct
 from gateway.desk.draft import Draft
 from gateway.desk.holding import hold_answer
 from gateway.desk.offering import offer
@@ -24,6 +25,9 @@ def plan_agent(case: Case) -> Plan:
     """The mail of a proven agent."""
     if case.match.ground == "none" or not case.match.ticket:
         return _without_ticket(case)
+    if is_direct(case):
+        person = case.agent_person
+        return plan_direct(case, _collision(case, person) if person else None)
     if not case.own_token:
         reason = "agent-token" if case.token_agent else "no-token"
         return hold_answer(case, reason)
@@ -244,7 +248,7 @@ def _without_ticket(case: Case) -> Plan:
     forwarded = case.findings.forwarded
     if forwarded is not None:
         return _forwarded(case)
-    return _own_matter(case)
+    return plan_begun(case) if find_begun(case) else _own_matter(case)
 
 
 def _forwarded(case: Case) -> Plan:

@@ -12,6 +12,7 @@ from gateway.desk.case import Case
 from gateway.desk.deeds_merge import mail_to_split, read_numbers
 from gateway.desk.deeds_people import check_address, check_cc
 from gateway.desk.deeds_ticket import sender_to_block
+from gateway.desk.direct import find_begun
 from gateway.desk.undoing import tickets_to_undo
 from gateway.model import Command, Person
 
@@ -31,7 +32,7 @@ def find_named(case: Case) -> Named:
     commands = tuple(_commands(case))
     asked = _find_asked(case)
     if not commands:
-        return Named(addresses=asked)
+        return Named(addresses=asked or tuple(mailbox.address for mailbox in find_begun(case)[1:]))
     addresses = (c.argument.strip() for c in commands if c.verb in ("cc", "from") and check_cc(case, c) is None)
     numbers = tuple(n for c in commands if c.verb == "merge" for n in read_numbers(c.argument))
     return Named(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gateway.desk import answering, filing, holding
 from gateway.desk.brakes import spare
 from gateway.desk.case import Case
+from gateway.desk.direct import find_begun
 from gateway.desk.guessing import note_guesses
 from gateway.desk.personal import is_personal, plan_personal
 from gateway.desk.watching import keep_watch
@@ -74,4 +75,5 @@ def customer_of(case: Case) -> Mailbox | None:
     forwarded = case.findings.forwarded
     if case.verdict.role == "agent" and forwarded is not None and forwarded.author is not None:
         return forwarded.author
-    return case.author
+    begun = find_begun(case)
+    return begun[0] if begun else case.author

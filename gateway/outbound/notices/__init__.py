@@ -40,7 +40,8 @@ unproven           about! (the held event), author (the person it claims to be, 
                    attachments; expiring (when it ends: the one reminder)
 undelivered        about! (the relayed event, or the answer), party (of the recipient), recipient (address), status
                    ("5.2.2"), diagnostic, report (text to attach), deferred ("1": still being tried), unknown ("1")
-forward            about!; uncertain ("1": nobody knows who the customer is), own ("1": the agent wrote it), address
+forward            about!; uncertain ("1": nobody knows who the customer is), own ("1": the agent wrote it),
+                   begun ("1": the agent wrote it to the customer)
 command            about, in_reply_to (the command mail); done: a line for each thing done, "verb value" (value: a
                    name, or an ISO time); undo ("1": show the link), note_kept ("1"), problem,
                    verb: show, history, export … (text: the body; show and history are made here without it)

@@ -78,7 +78,8 @@ def write_command(scene: Scene) -> Writing:
         return write_list(scene)
     notice = scene.notice
     verb = scene.fact("verb")
-    links = scene.links(("undo",), notice.event) if scene.flag("undo") else ()
+    orders = ("undo",) if scene.flag("undo") else ("claim",) if scene.flag("claim") else ()
+    links = scene.links(orders, notice.event)
     parts, left_out = scene.files(notice.attachments, scene.settings.customer.attachments_max)
     text = scene.render(
         "command.txt",

@@ -309,7 +309,7 @@ def write_forward(scene: Scene) -> Writing:
     notice = scene.notice
     answered = notice.in_reply_to or thread.received_id(scene.ticket, notice.about)
     uncertain = scene.flag("uncertain") or not scene.customer
-    text = scene.render("forward.txt", uncertain=uncertain, own=scene.flag("own"), links=())
+    text = scene.render("forward.txt", uncertain=uncertain, begun=scene.flag("begun"), own=scene.flag("own"), links=())
     return writing(
         agent_row(scene, "a", notice.event),
         direct_thread(scene, answered),
