@@ -18,6 +18,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from gateway import clockwork, maillog, metrics
@@ -51,6 +52,7 @@ STOP_SECONDS = 60.0
 _STALE_SECONDS = 50.0
 _DATABASE_PAUSE = 2.0
 _PRESENCE_PAUSE = 5.0
+_LAST_WORDS = 2.0
 
 
 class AlreadyRunningError(Exception):
@@ -81,6 +83,7 @@ class Daemon:
         if settings.metrics.listen or settings.metrics.textfile:
             metrics.enable()
         self.database = Database(settings.storage.url)
+        self.database.on_broken = partial(asyncio.get_running_loop().call_soon_threadsafe, self._stop.set)
         self._take_lock()
         self.keeper = Keeper(self.database, lambda: self.settings)
         self.keeper.open()
@@ -259,10 +262,7 @@ class Daemon:
         """Feed systemd only while every worker comes round: a hang restarts us, an outage elsewhere does not."""
         now = time.monotonic()
         workers: tuple[Worker, ...] = (self.intake.worker, self.outbox.worker, self.reminders.worker)
-        if self.database.broken:
-            maillog.alerted("database", self.database.broken)
-            self._stop.set()
-        elif all(now - worker.progress < _STALE_SECONDS for worker in workers):
+        if not self.database.broken and all(now - worker.progress < _STALE_SECONDS for worker in workers):
             _notify("WATCHDOG=1")
 
     async def run(self) -> None:
@@ -272,6 +272,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGINT, self._terminate)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self._stop.wait()
+        if self.database.broken:
+            await self._give_up()
         await self.stop()
 
     def _terminate(self) -> None:
@@ -297,6 +299,17 @@ class Daemon:
     async def _renew_agents(self) -> None:
         with contextlib.suppress(TemporaryError):
             await self.database.write(lambda tx: clockwork.start_rounds(tx, self.settings, clock()))
+
+    async def _give_up(self) -> None:
+        """The store cannot be trusted any more: whoever waits hears 451, and the process ends without closing it."""
+        maillog.alerted("database", self.database.broken)
+        _notify("STOPPING=1")
+        for listener in self._listeners:
+            await listener.stop(grace=_LAST_WORDS)
+        await self.cage.close()
+        maillog.stopped("ticketgate", self.database.broken)
+        maillog.stop()
+        os._exit(74)  # EX_IOERR
 
     # -------------------------------------------------------------- stop
 

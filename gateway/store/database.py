@@ -111,7 +111,12 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.broken = ""
-        """Why nothing may be written any more (a failed fsync): the daemon stops. "" while all is well."""
+        """Why nothing may be written any more (a failed fsync): the daemon ends at once. "" while all is well.
+
+        Nothing is closed in good order then: SQLite would sync again, succeed, and prove nothing.
+        """
+        self.on_broken: Callable[[], object] = lambda: None
+        """Called in the thread that found it, once."""
         self.sqlite_file: Path | None = None
         if url.startswith("sqlite:"):
             self.sqlite_file = _sqlite_path(url)
@@ -154,6 +159,8 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A writing transaction in the calling thread: for commands and tests, never on the event loop."""
+        if self.broken:
+            raise TemporaryError(self.broken)
         try:
             with self._engine.begin() as tx:
                 yield tx
@@ -228,7 +235,7 @@ class Database:
 
     def _run_batch(self, jobs: list[_Job[Any]]) -> None:
         try:
-            with self._engine.begin() as tx:
+            with self.begin() as tx:
                 for job in jobs:
                     self._run_in_savepoint(tx, job)
         except Exception as error:  # noqa: BLE001  (as below; a writer that dies would keep everybody waiting)
@@ -290,7 +297,9 @@ class Database:
             code, state = _sqlite_code(error), _sqlstate(error)
             if code in _SQLITE_FSYNC:
                 # The kernel may have dropped the dirty pages: a second fsync would succeed and prove nothing.
-                self.broken = f"fsync failed: {cause}"
+                fresh, self.broken = not self.broken, f"fsync failed: {cause}"
+                if fresh:
+                    self.on_broken()
             if code & 0xFF == _SQLITE_FULL or state == "53100":
                 return TemporaryError(f"database: {cause}", "no-space")
             unreadable = code & 0xFF in _SQLITE_UNREADABLE  # a person puts a good file there, and everything goes on

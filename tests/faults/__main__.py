@@ -92,7 +92,8 @@ def main() -> int:
     parser.add_argument(
         "--errno", type=int, default=0, help="for --act fail: 28 no space, 5 I/O, 30 read-only, 122 quota"
     )
-    parser.add_argument("--forever", action="store_true", help="from the step on, not only then")
+    parser.add_argument("--times", type=int, default=1, help="at so many steps in a row; 0: from the step on for ever")
+    parser.add_argument("--after", default="", help="count from this step on")
     parser.add_argument("--from", type=int, default=1, dest="first")
     parser.add_argument("--to", type=int, default=0, dest="last")
     parser.add_argument("--every", type=int, default=1, help="only each so many-th step")
@@ -163,7 +164,8 @@ def _fault(options: argparse.Namespace) -> Callable[[int], Fault]:
         act=options.act,
         only=options.only,
         errno=options.errno,
-        forever=options.forever,
+        times=options.times,
+        after=options.after,
         seed=options.seed * 1_000_003 + number if options.seed else 0,
     )
 

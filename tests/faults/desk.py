@@ -54,22 +54,26 @@ class Fault:
     """What happens at which step. ``only``: classes that count ("db.write,db.sync", "pg.*", "point.*"; "" all).
 
     ``act``: kill-before, kill-after, fail (with ``errno``), cut-before, cut-after (a socket), power (everything not
-    synced is lost, then death), stop, wait (``ms``). ``forever``: from step ``at`` on, not only then. ``drop``: a
-    failed sync loses what it should have made safe. ``seed``: a power cut keeps each unsynced write by this chance.
+    synced is lost, then death), stop, wait (``ms``). ``times``: at so many steps in a row; 0: for ever. ``after``:
+    counting begins when this step was met. ``drop``: a failed sync loses what it should have made safe. ``seed``: a
+    power cut keeps each unsynced write by this chance; 0: none.
     """
 
     at: int = 0
     act: str = "kill-before"
     only: str = ""
     errno: int = 0
-    forever: bool = False
+    times: int = 1
+    after: str = ""
     ms: int = 0
     seed: int = 0
     drop: bool = False
 
     def __str__(self) -> str:
         extra = f" errno={self.errno}" if self.errno else ""
-        return f"{self.act}{extra} at {self.at}{' and after' if self.forever else ''} of {self.only or 'all steps'}"
+        after = f" after {self.after}" if self.after else ""
+        times = "" if self.times == 1 else f" ({self.times or 'ever'} times)"
+        return f"{self.act}{extra} at {self.at}{times} of {self.only or 'all steps'}{after}"
 
 
 @dataclass
@@ -305,7 +309,8 @@ class Desk:
             "at": fault.at,
             "act": fault.act,
             "errno": fault.errno,
-            "forever": int(fault.forever),
+            "times": fault.times,
+            "after": fault.after,
             "ms": fault.ms,
             "seed": fault.seed,
             "drop": int(fault.drop),

@@ -30,10 +30,11 @@
 enum act { NONE, KILL_BEFORE, KILL_AFTER, FAIL, CUT_BEFORE, CUT_AFTER, POWER, STOP, WAIT };
 
 static struct {
-    int armed, log, forever, error, ms, power, drop;
-    long at, count, all;
+    int armed, log, error, ms, power, drop;
+    long at, count, times;
     enum act act;
     unsigned long seed; /* of the power cut: 0 drops everything unsynced, else each write is kept with one half */
+    char after[64]; /* counting begins when this step was met */
     char files[1024], only[256], ports[256], sockets[512];
 } plan = {.log = -1};
 
@@ -117,10 +118,11 @@ static enum act step(const char *name, const char *detail) {
     enum act act = NONE;
     int saved = errno;
     pthread_mutex_lock(&lock);
-    plan.all++;
-    if (listed(plan.only, name)) {
+    if (*plan.after) {
+        if (!strcmp(plan.after, name)) *plan.after = 0;
+    } else if (listed(plan.only, name)) {
         plan.count++;
-        int hit = plan.at && (plan.count == plan.at || (plan.forever && plan.count > plan.at));
+        int hit = plan.at && plan.count >= plan.at && (!plan.times || plan.count < plan.at + plan.times);
         if (plan.log >= 0) {
             char line[512];
             int size = snprintf(line, sizeof line, "%ld %s %s%s\n", plan.count, name, detail, hit ? " !" : "");
@@ -215,7 +217,8 @@ static void set(const char *word, const char *value) {
     else if (!strcmp(word, "only")) snprintf(plan.only, sizeof plan.only, "%s", value);
     else if (!strcmp(word, "at")) plan.at = atol(value);
     else if (!strcmp(word, "errno")) plan.error = atoi(value);
-    else if (!strcmp(word, "forever")) plan.forever = atoi(value);
+    else if (!strcmp(word, "times")) plan.times = atol(value); /* 0: from step "at" on, for ever */
+    else if (!strcmp(word, "after")) snprintf(plan.after, sizeof plan.after, "%s", value);
     else if (!strcmp(word, "ms")) plan.ms = atoi(value);
     else if (!strcmp(word, "drop")) plan.drop = plan.power = atoi(value);
     else if (!strcmp(word, "seed")) plan.seed = strtoul(value, NULL, 10);
