@@ -60,6 +60,7 @@ def relay_text(body: Body, html: str, ticket: TicketFacts | None, settings: Sett
     lines, ours_quoted = _cut_status(lines, ticket.number if ticket else 0, inbox, settings)
     theirs, internal = _known_texts(ticket, reader)
     lines = [line for line in lines if _may_stay(line, theirs, internal, settings, strict=ours_quoted)]
+    lines = _without_bare_marks(lines)
     unclear = any(_is_furniture(line, ticket.number if ticket else 0, settings) for line in lines) or any(
         _shares_run(line, internal) for line in _paragraphs(lines)
     )
@@ -265,6 +266,22 @@ def _may_stay(line: str, theirs: _Known, internal: _Known, settings: Settings, *
     if flat in internal.flat or not internal.short.isdisjoint(_runs(words, 3)):
         return False
     return not strict and not _is_furniture(quoted, 0, settings)
+
+
+def _without_bare_marks(lines: list[str]) -> list[str]:
+    """Without the empty quoted lines that a quotation begins or ends with: what stood there was ours, or nothing."""
+    marks = [_QUOTED.match(line) for line in lines]
+    quoted = [mark is not None for mark in marks]
+    bare = [mark is not None and not line[mark.end() :].strip() for mark, line in zip(marks, lines, strict=True)]
+    dropped: set[int] = set()
+    for order in (range(len(lines)), range(len(lines) - 1, -1, -1)):
+        inside = False
+        for at in order:
+            if bare[at] and not inside:
+                dropped.add(at)
+            elif quoted[at] or lines[at].strip():
+                inside = quoted[at]
+    return [line for at, line in enumerate(lines) if at not in dropped]
 
 
 def _paragraphs(lines: list[str]) -> list[str]:

@@ -57,6 +57,22 @@ def test_a_plain_reply_answers_the_customer_and_takes_the_ticket(road: Road) -> 
     assert (ticket.state, ticket.owner and ticket.owner.agent) == (State.WAITING, "alice")
 
 
+def test_answers_between_the_customers_lines_quote_them_once_and_begin_with_words(road: Road) -> None:
+    road.arrive(make_mail(JANE, "Hello,\n\nwe have 10 licences, not 12.\n\nWhen can you correct it?"))
+    offer = to(road.outbox(), ALICE)
+    quoted = "\n".join(f"> {line}".rstrip() for line in text_of(offer).splitlines())
+    for said, answer in (("not 12.", "You are right."), ("correct it?", "On Thursday.")):
+        quoted = quoted.replace(said, f"{said}\n\n{answer}\n")
+    text = f"On Mon, 23 Nov 2026 at 10:00, Desk wrote:\n{quoted}"
+    raw = make_mail(ALICE, text, subject="Re: x", to=address_of(offer), answers=offer.message_id)
+    road.arrive(raw, recipient=address_of(offer))
+    (answer_mail,) = road.outbox()
+    own = text_of(answer_mail).rpartition("\n\n")[0]
+    assert own == (
+        "> Hello,\n>\n> we have 10 licences, not 12.\n\nYou are right.\n\n> When can you correct it?\n\nOn Thursday."
+    )
+
+
 def test_two_agents_answering_the_same_mail_give_one_answer(road: Road) -> None:
     mails = opened(road)
     reply(road, ALICE, to(mails, ALICE), "You are right, it should be 10.")

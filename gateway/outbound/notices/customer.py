@@ -74,6 +74,13 @@ def _quoted(scene: Scene) -> EventFact | None:
     return event if event and event.kind == "mail" and event.public and event.text.strip() else None
 
 
+def _quotes_already(answer: str, said: str) -> bool:
+    """Whether the agent answered between the customer's lines: then nobody needs the whole of them below once more."""
+    flat = " ".join(said.split())
+    quoted = (line.lstrip("> \t") for line in answer.split("\n") if line.startswith(">"))
+    return any(len(line.split()) > 2 and " ".join(line.split()) in flat for line in quoted)
+
+
 def _joined(scene: Scene) -> int:
     """The event with which the recipient joined the conversation: what is older is not theirs to read (#cc, #from)."""
     party = str(scene.recipient.party)
@@ -187,7 +194,9 @@ def write_answer(scene: Scene) -> Writing:
     """A person's answer to the customer and whoever takes part."""
     notice = scene.notice
     subject = thread.customer_subject(scene.ticket, scene.inbox, scene.words.say("no_subject"))
-    outside = write_outside(scene, _quoted(scene), subject)
+    quoted = _quoted(scene)
+    answered_inline = quoted is not None and _quotes_already(notice.text, quoted.text)
+    outside = write_outside(scene, None if answered_inline else quoted, subject)
     to, cc = _people(scene)
     # Never notice.in_reply_to: that may be the agent's own mail, and its id belongs to a private mailbox.
     newest = _quoted(scene) or scene.newest_mail(before=notice.event)
