@@ -24,6 +24,7 @@ COMMANDS = {
     "do": ("do", "carry out an agent's command on a ticket, as if it came by mail"),
     "search": ("reading", "find tickets: words, from: to: subject: tag: owner: is: has: after: before:"),
     "report": ("reading", "numbers of a week or another period, from the event log"),
+    "templates": ("templates", "the texts of the mails: list, show, test with sample data"),
     "held": ("held", "mail that waits for a person: list, show, release, discard"),
     "queue": ("queue", "outgoing mail: list, show, retry, drop"),
     "explain": ("explain", "why a mail went where it went: a stored one, or a file as if it arrived now"),

@@ -17,6 +17,7 @@ from gateway.configure.providers import with_mailboxes, with_provider_habits
 from gateway.configure.secret import load_keys, read_secret
 from gateway.configure.tables import Mistake, TomlFile
 from gateway.desk.calendar import read_holiday_file
+from gateway.outbound.templates import check_templates
 from gateway.settings import Agent, Inbox, Settings
 
 __all__ = ["DEFAULT_PATH", "ConfigurationError", "Mistake", "find_path", "load", "load_keys", "read_secret"]
@@ -61,8 +62,10 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
             site.mistake("security.token_key", f"{error.filename}: {error.strerror}")
         except ValueError as error:
             site.mistake("security.token_key", str(error))
-    if site.mistakes or people.mistakes:
-        raise ConfigurationError(site.mistakes + people.mistakes)
+    mistakes = site.mistakes + people.mistakes
+    mistakes += [Mistake(str(fault.path), fault.line, "", fault.what) for fault in check_templates(settings)]
+    if mistakes:
+        raise ConfigurationError(mistakes)
     return settings
 
 

@@ -12,7 +12,9 @@ import sys
 import sysconfig
 import textwrap
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
@@ -27,6 +29,11 @@ from gateway.outbound.onetap import Link
 
 WIDTH = 78
 """Columns of our own text lines."""
+WORDS_FILE = "words.toml"
+TEMPLATE_FAILURES = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+"""What rendering a template may raise: the mistakes of whoever wrote it."""
+
+_watched: ContextVar[list[tuple[str, Mapping[str, object]]] | None] = ContextVar("watched", default=None)
 
 
 class TemplateTrouble(TemporaryError):
@@ -63,8 +70,19 @@ def link_lines(links: tuple[Link, ...]) -> str:
     return "\n".join(f"  {link.label:<10} {link.href}" for link in links)
 
 
+@contextmanager
+def watch_values() -> Iterator[list[tuple[str, Mapping[str, object]]]]:
+    """Collect which template is given which values, for checking an operator's own."""
+    seen: list[tuple[str, Mapping[str, object]]] = []
+    token = _watched.set(seen)
+    try:
+        yield seen
+    finally:
+        _watched.reset(token)
+
+
 @lru_cache(maxsize=8)
-def _environment(folders: tuple[Path, ...]) -> ImmutableSandboxedEnvironment:
+def environment_for(folders: tuple[Path, ...]) -> ImmutableSandboxedEnvironment:
     loader: BaseLoader = FileSystemLoader(folders)
     # Plain text: nothing is escaped here. The HTML part is built from the finished text, where everything is escaped.
     environment = ImmutableSandboxedEnvironment(
@@ -83,7 +101,7 @@ def _environment(folders: tuple[Path, ...]) -> ImmutableSandboxedEnvironment:
 def _vocabulary(folders: tuple[Path, ...]) -> Mapping[str, Any]:
     merged: dict[str, Any] = {}
     for folder in reversed(folders):
-        path = folder / "words.toml"
+        path = folder / WORDS_FILE
         if path.is_file():
             merged.update(tomllib.loads(path.read_text("utf-8")))
     if not merged:
@@ -123,14 +141,17 @@ class Words:
     def render(self, template: str, values: Mapping[str, object]) -> str:
         """A template's text without blank lines at its ends. Raises TemplateTrouble when the default fails too."""
         text = None
+        watched = _watched.get()
+        if watched is not None:
+            watched.append((template, values))
         # An operator's own template that cannot be rendered must not stop the desk's mail: the default's words go out.
         for folders in (self.folders, self._defaults):
             try:
-                text = _environment(folders).get_template(template).render({"w": self, **values})
+                text = environment_for(folders).get_template(template).render({"w": self, **values})
                 break
             except TemplateNotFound as missing:
                 trouble = f"template {missing.name} not found"
-            except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+            except TEMPLATE_FAILURES as error:
                 trouble = f"template {template}: {error}"
         if text is None:
             raise TemplateTrouble(trouble)
