@@ -63,6 +63,7 @@ def lock_in(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))  # no fork would survive the kill (root is not bound by it)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from gateway.address import fold_address, skeleton
 from gateway.desk import assignment, sides
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
@@ -177,4 +178,14 @@ def _facts_of_hold(case: Case) -> dict[str, str]:
         "name": author.name if author else "",
         "why": case.findings.authentication.why,
         "failed": "1" if case.findings.authentication.failed else "",
+        "resembles": _resembled(case),
     }
+
+
+def _resembled(case: Case) -> str:
+    """The participant of the ticket whose address the author's can be mistaken for (security.md 7.4); "" when none."""
+    if case.author is None or case.ticket is None:
+        return ""
+    own, seen = fold_address(case.author.address), skeleton(case.author.address)
+    others = (p.address for p in case.ticket.participants if fold_address(p.address) != own)
+    return next((address for address in others if skeleton(address) == seen), "")

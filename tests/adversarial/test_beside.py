@@ -46,6 +46,15 @@ async def test_an_agent_who_answers_the_notice_of_nobodys_mail_accepts_it(desk: 
     assert [person.address for person in desk.ticket(ANNS).participants] == [ANN], "nobody joins by it"
 
 
+async def test_a_stranger_who_only_looks_like_the_customer_is_marked(desk: Desk) -> None:
+    await desk.send(plain_mail("ann@custorner.test", "Re: hello", "New account number.", 5), recipient=desk.token("TA"))
+    (notice,) = told(desk)
+    assert "it only looks like ann@customer.test" in " ".join(notice.text.split())
+    desk.mark()
+    await desk.send(plain_mail(EVIL, "Re: hello", "Hi.", 6), recipient=desk.token("TA"))
+    assert all("looks like" not in notice.text for notice in told(desk))
+
+
 # ------------------------------------------------------------------ how often
 
 

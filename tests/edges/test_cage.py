@@ -150,7 +150,7 @@ async def test_a_child_has_one_descriptor_an_empty_environment_and_every_limit()
         assert list(descriptors_of(pid)) == ["0"]
         assert descriptors_of(pid)["0"].startswith("socket:")
         assert environment_of(pid) == b""
-        for name in ("Max open files", "Max file size", "Max core file size"):
+        for name in ("Max open files", "Max file size", "Max core file size", "Max processes"):
             assert limit_of(pid, name) == ("0", "0"), name
         assert limit_of(pid, "Max address space") == (str(300 << 20), str(300 << 20))
 
