@@ -30,6 +30,8 @@ COMMANDS = {
     "explain": ("explain", "why a mail went where it went: a stored one, or a file as if it arrived now"),
     "examine": ("examine", "what mails say, without database or daemon"),
     "inject": ("inject", "hand one mail to the running gateway (pipe delivery)"),
+    "person": ("person", "what is known about an address: show, export, erase"),
+    "retention": ("person", "erase what is old enough, as the gateway does daily"),
     "backup": ("copies", "copy database, configuration and secrets into a folder, while the gateway runs"),
     "restore": ("copies", "put a backup back; nothing is sent until `queue release`"),
     "verify": ("verify", "prove that nothing was lost, changed or inserted since it was sealed"),

@@ -132,6 +132,8 @@ def find_trouble(case: Case) -> Plan | None:
         return hold_answer(case, "observer-text")
     if case.own.from_html and (case.orders.commands or case.orders.internal):
         return hold_answer(case, "html-command")
+    if _nobody_is_left(case):
+        return hold_answer(case, "nobody-left")
     problem = check_orders(case)
     if problem is not None:
         return hold_answer(case, problem.reason, data=problem.data)
@@ -142,6 +144,13 @@ def find_trouble(case: Case) -> Plan | None:
     if lost is not None:
         return hold_answer(case, lost.reason, data=lost.data)
     return hold_answer(case, case.own.unclear) if case.own.unclear else None
+
+
+def _nobody_is_left(case: Case) -> bool:
+    """Words to the customer of a ticket whose people were erased, and nobody else is named in the same mail."""
+    written = bool(case.orders.text.strip()) and not case.orders.internal and case.match.kind != "n"
+    empty = case.ticket is not None and case.ticket.last_event > 0 and not case.ticket.participants
+    return written and not case.orders.bare and empty and not has(case.orders, *FIRST)
 
 
 def _collision(case: Case, person: Person, third: Person | None = None) -> EventFact | None:

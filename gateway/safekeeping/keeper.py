@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -28,8 +31,16 @@ from gateway.settings import Settings
 from gateway.store import deliveries
 from gateway.store.database import Database
 from gateway.store.facts import name_of
+from gateway.store.forgetting import claim_run, find_last_run, run_retention
 from gateway.store.recovery import Standing, find_loss, make_safe, read_standing, sent_keys
 from gateway.store.seals import Sealed, find_last, seal_waiting
+
+STEADY = timedelta(hours=1)
+"""How long the clock must have gone steadily in this process before anything is erased."""
+STEADY_AFTER_LONG = timedelta(hours=24)
+"""The same where the last run was long ago or never: nobody was here, or the clock says something strange."""
+_LONG_AGO = timedelta(days=7)
+_JUMP = 300.0  # seconds by which wall and monotonic clock may part from round to round
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +54,16 @@ class _Round:
 class Keeper:
     """Seals what was written, and notices a store that went back."""
 
-    def __init__(self, database: Database, settings: Callable[[], Settings]) -> None:
-        self._database, self._settings = database, settings
+    def __init__(
+        self, database: Database, settings: Callable[[], Settings], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database, self._settings, self._monotonic = database, settings, monotonic
         self._folder: Path = state_folder(settings())
         self._key: SealKey | None = None
         self._noted: Standing | None = None
+        self._beat: tuple[datetime, float] | None = None  # wall and monotonic clock of the round before
+        self._steady_since = 0.0
+        self._retained: datetime | None = None
 
     def open(self) -> None:
         """Read the key, so that all that is written is marked; before the first write, and without the database."""
@@ -100,6 +116,7 @@ class Keeper:
         if done.sealed.seal is not None:
             maillog.noted("sealed", seal=done.sealed.seal.head, facts=done.sealed.seal.leaves)
         await asyncio.to_thread(self._note, done, now)
+        await self._keep_to_retention(now)
         return done.sealed.more
 
     def _pass(self, tx: Connection, now: datetime) -> _Round:
@@ -110,6 +127,35 @@ class Keeper:
         sealed = seal_waiting(tx, self._key, now) if self._key is not None else Sealed()
         sent = tuple(sent_keys(tx, sealed.sent).values()) if sealed.sent else ()
         return _Round(read_standing(tx) if sealed.seal or loss else before, sealed, sent, loss)
+
+    async def _keep_to_retention(self, now: datetime) -> None:
+        """Once a day. A clock that jumped erases nothing: it must have gone steadily for long enough (fault 63)."""
+        beat = self._monotonic()
+        if self._beat is None or abs((now - self._beat[0]).total_seconds() - (beat - self._beat[1])) > _JUMP:
+            self._steady_since = beat
+        self._beat = (now, beat)
+        settings = self._settings()
+        local = now.astimezone(ZoneInfo(settings.ticketgate.timezone))
+        hour, _, minute = settings.retention.run_at.partition(":")
+        due = local.replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
+        if local < due or (self._retained is not None and self._retained >= due):
+            return
+        last = await self._database.read(find_last_run)
+        long = STEADY if last is not None and abs(now - last) < _LONG_AGO else STEADY_AFTER_LONG
+        if beat - self._steady_since < long.total_seconds():
+            return
+        if last is None or last < due or last > now:
+            await self._run_retention(settings, due, now)
+        self._retained = due
+
+    async def _run_retention(self, settings: Settings, due: datetime, now: datetime) -> None:
+        counts: Counter[str] = Counter()
+        if not await self._database.write(lambda tx: claim_run(tx, due, now)):
+            return  # another gateway does it
+        while portion := await self._database.write(lambda tx: run_retention(tx, settings.retention, now)):
+            counts.update(portion)
+        if counts:
+            maillog.noted("retention", **{what.replace(" ", "_"): number for what, number in counts.items()})
 
     def _note(self, done: _Round, now: datetime) -> None:
         try:

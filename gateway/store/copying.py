@@ -77,8 +77,10 @@ def _copy_file(source: Path, target: Path) -> None:
         finally:
             copy.close()
             origin.close()
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:  # locked, no space: later
         raise TemporaryError(f"{source}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        verdict = str(error)
     if verdict != "ok":
         raise CopyError(f"{source} is damaged, there is nothing sound to copy: {verdict}")
 

@@ -14,7 +14,7 @@ from gateway.store import deliveries
 def repeat(tx: Connection, again: Repeat, ticket: int, reverse_path: str, now: datetime) -> bool:
     """Queue the frozen mail as that of another event, at ``ticket`` now; False when it is not kept any more."""
     found = deliveries.find_of_event(tx, again.ticket, again.event, again.party)
-    if not found:
+    if not found or not found[-1].delivery.mail.content:  # erased, or older than retention keeps it
         return False
     mail = replace(found[-1].delivery.mail, ticket=ticket, event=again.as_event, reverse_path=reverse_path)
     deliveries.enqueue(tx, (mail,), now)

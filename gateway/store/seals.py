@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from gateway import seal as sealing
 from gateway.seal import NOTHING, SALT_OCTETS, FactKey, Root, Seal, SealKey, is_marked, leaf_of, sign_seal
 from gateway.store.facts import is_open, read_all, read_facts
-from gateway.store.schema import leaves, seals, unsealed
+from gateway.store.schema import counters, leaves, seals, unsealed, upsert
 
 BATCH = 2000
 """Most facts in one seal: about 40 ms in the writer."""
@@ -107,8 +107,16 @@ def _everything(tx: Connection) -> dict[FactKey, list[Any]]:
     }
 
 
+def _take_number(tx: Connection, last: Seal | None) -> int:
+    """Counted apart from the seals: when seals are removed, the next one does not take the place of one of them."""
+    given = tx.execute(sa.select(counters.c.value).where(counters.c.name == "seal")).scalar() or 0
+    number = max(given, last.number if last else 0) + 1
+    tx.execute(upsert(tx, counters, "value"), {"name": "seal", "value": number})
+    return int(number)
+
+
 def _write(tx: Connection, key: SealKey, last: Seal | None, facts: dict[FactKey, list[Any]], now: datetime) -> Seal:
-    number = last.number + 1 if last else 1
+    number = _take_number(tx, last)
     root, rows = Root(), []
     for fact in sorted(facts):
         salt = os.urandom(SALT_OCTETS)

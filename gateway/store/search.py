@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -113,6 +113,48 @@ def _vector(fields: Mapping[str, Sequence[str]]) -> str:
                 known.append(f"{at}{_WEIGHT[name]}")
         at += 10
     return " ".join(f"'{word}':{','.join(places)}" if places else f"'{word}'" for word, places in positions.items())
+
+
+def forget(
+    tx: Connection,
+    numbers: Sequence[int],
+    but: Collection[tuple[int, int]] = (),
+    without: Sequence[str] = (),
+) -> None:
+    """Take tickets out of the index; events in ``but`` stay in it, though not with the words in ``without``."""
+    if tx.dialect.name == "postgresql":
+        for number in numbers:
+            kept = [event for ticket, event in but if ticket == number]
+            asked = {"number": number, "kept": kept, "words": list(without)}
+            tx.execute(sa.text("DELETE FROM search WHERE ticket = :number AND NOT event = ANY(:kept)"), asked)
+            if kept and without:
+                clean = "UPDATE search SET vector = ts_delete(vector, CAST(:words AS text[])) WHERE ticket = :number"
+                tx.execute(sa.text(clean), asked)
+        return
+    columns = ", ".join(_WEIGHT)
+    values = ", ".join(f":{name}" for name in _WEIGHT)
+    take_out = sa.text(f"INSERT INTO search (search, rowid, {columns}) VALUES ('delete', :row, {values})")
+    put_in = sa.text(f"INSERT INTO search (rowid, {columns}) VALUES (:row, {values})")
+    unwanted = set(without)
+    for row, fields in _indexed_words(tx, numbers).items():
+        tx.execute(take_out, {"row": row, **{name: " ".join(words) for name, words in fields.items()}})
+        if divmod(row, _EVENTS) in but:
+            left = {name: " ".join(w for w in words if w not in unwanted) for name, words in fields.items()}
+            tx.execute(put_in, {"row": row, **left})
+    tx.exec_driver_sql("INSERT INTO search (search) VALUES ('optimize')")  # or the words stay until a merge
+
+
+def _indexed_words(tx: Connection, numbers: Sequence[int]) -> dict[int, dict[str, list[str]]]:
+    """An index without content has to be told what to take out: its own lists of words say what was put in."""
+    tx.exec_driver_sql("CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_words USING fts5vocab(main, search, instance)")
+    wanted = ", ".join(str(int(number)) for number in numbers)
+    found = tx.exec_driver_sql(
+        f"SELECT doc, col, term FROM temp.search_words WHERE doc / {_EVENTS} IN ({wanted}) ORDER BY doc, col, offset"
+    )
+    documents: dict[int, dict[str, list[str]]] = {}
+    for row, column, word in found:
+        documents.setdefault(row, {name: [] for name in _WEIGHT})[column].append(word)
+    return documents
 
 
 # ------------------------------------------------------------------ reading
