@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check fast servers bench fuzz hostile faults clean
+.PHONY: demo test check fast servers bench fuzz hostile faults soak clean
 
 $(READY): config/requirements.txt setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
@@ -50,6 +50,10 @@ hostile: $(READY)
 FAULTS ?=
 faults: $(READY) servers
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+# A busy desk whose gateways are killed at random: SOAK="--minutes 60 --database sqlite".
+soak: $(READY) servers
+	$(BIN)/python -m tests.faults.soak $(SOAK)
 
 # How well third-party mail is read, beside public libraries. MISSES=--misses lists what is wrong, ONLY=mime one part.
 CORPORA ?= ../shared/corpora
