@@ -88,7 +88,7 @@ def _about_ticket(case: Case) -> Plan:
         return trouble
     orders, person = case.orders, case.agent_person
     assert person is not None
-    internal = orders.internal or (case.match.kind == "n" and not has(orders, "send", "ask"))
+    internal = orders.internal or (case.answers_note and not has(orders, "send", "ask"))
     if not orders.text.strip() or orders.bare:
         return _just_orders(case)
     third = sides.find_addressee(case)
@@ -128,7 +128,7 @@ def find_trouble(case: Case) -> Plan | None:
     if case.orders.held:
         return hold_answer(case, "command")
     observer = case.agent is not None and case.agent.role == "observer"
-    if observer and case.orders.text.strip() and not case.orders.internal and case.match.kind != "n":
+    if observer and case.orders.text.strip() and not case.orders.internal and not case.answers_note:
         return hold_answer(case, "observer-text")
     if case.own.from_html and (case.orders.commands or case.orders.internal):
         return hold_answer(case, "html-command")
@@ -137,7 +137,7 @@ def find_trouble(case: Case) -> Plan | None:
     problem = check_orders(case)
     if problem is not None:
         return hold_answer(case, problem.reason, data=problem.data)
-    inside = case.orders.internal or (case.match.kind == "n" and not has(case.orders, "send", "ask"))
+    inside = case.orders.internal or (case.answers_note and not has(case.orders, "send", "ask"))
     if not case.orders.text.strip() or inside:
         return None
     lost = sides.check_reader(case)

@@ -168,6 +168,14 @@ class Case:
         return ""
 
     @property
+    def answers_note(self) -> bool:
+        """Whether the mail answers an internal note: by its reply address, or, where that has no tag, by the line."""
+        if self.match.kind in ("n", "h"):
+            return self.match.kind == "n"
+        line = next((e for e in self.ticket.events if e.number == self.match.event), None) if self.ticket else None
+        return line is not None and line.kind in ("note", "note-notice")
+
+    @property
     def own_token(self) -> bool:
         """Whether the deciding clue is a token, action or Message-ID issued to the author."""
         person = self.agent_person

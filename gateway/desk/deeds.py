@@ -82,7 +82,7 @@ def _check_company(case: Case, command: Command) -> Problem | None:
             if rival:
                 return trouble("contradiction", command, value=rival)
     if command.verb in _ALONE:
-        public = case.orders.text.strip() and not case.orders.internal and case.match.kind != "n"
+        public = case.orders.text.strip() and not case.orders.internal and not case.answers_note
         if public or any(verb != "note" for verb in others):
             return trouble("alone", command)
     return None
@@ -158,7 +158,10 @@ def _assign(deed: Deed) -> str:
     assert ticket is not None
     last = next((e for e in reversed(ticket.events) if e.kind in ("mail", "note", "answer")), None)
     if person.party != deed.person.party:
-        deed.draft.notify("assigned", [person], about=last.number if last else 0, author=deed.person)
+        words = deed.case.orders.text.strip() if deed.case.orders.internal else ""
+        deed.draft.notify(
+            "assigned", [person], about=last.number if last else 0, author=deed.person, text=words if last else ""
+        )
     return f"assign {called(person)}"
 
 

@@ -114,6 +114,10 @@ def merge(deed: Deed) -> str:
     merged = [deed.ticket, *others.values()]
     _take_in(there, deed, target, merged)
     first = there.events[0].number
+    present = {p.party for p in target.participants}
+    joined = dict.fromkeys(p.party for ticket in merged for p in ticket.participants if p.party not in present)
+    if joined:  # who comes with a merge has read nothing of what was said here before
+        there.annotate(first, {"joined": " ".join(map(str, joined))})
     there.annotate(first, {"undo": json.dumps({"merge": [_as_it_was(t, target) for t in merged]})})
     deed.draft.beside(there.plan("merge"))
     deed.draft.explain(f"{', '.join(str(t.number) for t in merged)} merged into {target.number}")

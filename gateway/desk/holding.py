@@ -131,7 +131,7 @@ def _hold_event(
         commands=_kept_commands(case),
         answered=case.match.event,
         journal=case.mail.id,
-        internal=case.orders.internal or case.match.kind == "n",
+        internal=case.orders.internal or case.answers_note,
         bad_line=case.orders.bad_line,
         attachments=tuple(a.name for a in case.findings.message.attachments),
     )

@@ -94,6 +94,8 @@ def _seen(ticket: TicketFacts, person: Person, event: EventFact) -> str:
     if event.kind == "answer" and str(person.party) in event.data.get("direct", "").split():
         return received_id(ticket, event.number)  # the agent wrote it to the customer, not only to us
     # A customer saw what customers wrote. An agent's own mail went to us only: its id would tell of a private mailbox.
+    if event.data.get("from") and event.party != person.party:
+        return ""  # a merge brought it here: it was never in this party's mailbox
     written_by_customer = event.kind == "mail" and event.party in {p.party for p in ticket.participants if not p.agent}
     return received_id(ticket, event.number) if written_by_customer else ""
 

@@ -68,10 +68,27 @@ def _quoted(scene: Scene) -> EventFact | None:
     if scene.settings.customer.quote == "none" or not scene.notice.quote:
         return None
     event = scene.find_event(scene.notice.quote)
-    if event and event.number < _joined(scene):
-        return None
     # Only what a participant wrote and participants have seen: never an agent's words twice, never a held text.
-    return event if event and event.kind == "mail" and event.public and event.text.strip() else None
+    if not event or event.kind != "mail" or not event.public or not event.text.strip():
+        return None
+    return event if _may_read(scene, event) else None
+
+
+def _mails(scene: Scene) -> list[EventFact]:
+    before = scene.notice.event
+    return [e for e in scene.ticket.events if e.kind == "mail" and e.public and e.number < before]
+
+
+def _may_read(scene: Scene, event: EventFact) -> bool:
+    """Whether the recipient has a right to what a participant wrote: not what is older than their own part in it.
+
+    What a merge brought here was written to us by somebody else; each gets their own mail quoted, nobody another's. Who
+    is no part of the conversation (any more) is not quoted to those who are.
+    """
+    present = {p.party for p in (scene.ticket.customer, *scene.ticket.participants) if p}
+    if event.party not in present or (event.data.get("from") and event.party != scene.recipient.party):
+        return False
+    return event.number >= _joined(scene)
 
 
 def _quotes_already(answer: str, said: str) -> bool:
@@ -82,12 +99,14 @@ def _quotes_already(answer: str, said: str) -> bool:
 
 
 def _joined(scene: Scene) -> int:
-    """The event with which the recipient joined the conversation: what is older is not theirs to read (#cc, #from)."""
+    """The event with which the recipient joined the conversation, by #cc, #from or a merge; 0: from the beginning."""
     party = str(scene.recipient.party)
-    came = (
-        e.number for e in reversed(scene.ticket.events) if e.kind in ("cc", "from") and e.data.get("party") == party
-    )
-    return next(came, 0)
+    for event in reversed(scene.ticket.events):
+        if event.kind in ("cc", "from") and event.data.get("party") == party:
+            return event.number
+        if event.kind == "merge" and party in event.data.get("joined", "").split():
+            return event.number
+    return 0
 
 
 def own_words(text: str) -> str:
@@ -199,7 +218,7 @@ def write_answer(scene: Scene) -> Writing:
     outside = write_outside(scene, None if answered_inline else quoted, subject)
     to, cc = _people(scene)
     # Never notice.in_reply_to: that may be the agent's own mail, and its id belongs to a private mailbox.
-    newest = _quoted(scene) or scene.newest_mail(before=notice.event)
+    newest = quoted or next((e for e in reversed(_mails(scene)) if _may_read(scene, e)), None)
     answered = thread.received_id(scene.ticket, newest.number) if newest else ""
     seen = thread.conversation(scene.ticket, scene.recipient, notice.event)
     return Writing(
