@@ -193,6 +193,8 @@ def _judge_passages(
 
 def _find_signatures(lines: Sequence[str], kinds: list[int], author: Mailbox | None, interleaved: bool) -> None:
     """Sign-offs at the end of the first and of the last stretch of new text."""
+    if interleaved:
+        _drop_lone_marks(lines, kinds)
     stretches: list[tuple[int, int]] = []
     start = -1
     for at in range(len(lines) + 1):
@@ -214,6 +216,17 @@ def _find_signatures(lines: Sequence[str], kinds: list[int], author: Mailbox | N
             kept -= 1
         for at in range(first + found, after):
             kinds[at] = _SIGNATURE
+
+
+def _drop_lone_marks(lines: Sequence[str], kinds: list[int]) -> None:
+    """A mark "-- " with a quote right below it separates nothing of the author's."""
+    quoted_below = False
+    for at in range(len(lines) - 1, -1, -1):
+        if not lines[at].strip():
+            continue
+        if lines[at].rstrip(" \xa0") == "--" and quoted_below and kinds[at] == _NEW:
+            kinds[at] = _SIGNATURE
+        quoted_below = lines[at].startswith(">")
 
 
 def _collect(lines: Sequence[str], kinds: Sequence[int], kind: int) -> str:

@@ -89,7 +89,7 @@ def _find_mark(lines: Sequence[str], end: int) -> int:
             glued = at > 0 and lines[at - 1].strip() != ""  # then it rather underlines a heading
             if not rest or len(rest) > 12 or (glued and not is_advert(rest[0]) and bare[0] != "_"):
                 continue
-            if _is_card(rest) or (bare[0] == "_" and len(rest) <= 6):
+            if _is_card(rest) or (bare[0] == "_" and len(rest) <= 6 and all(map(_is_titled, rest))):
                 return at
     return end
 
@@ -104,6 +104,12 @@ def _ends_patch(lines: Sequence[str], at: int) -> bool:
         and lines[at - 1][:1] in (" ", "+", "-", "\\")
         and _GIT_VERSION.fullmatch(lines[at + 1].strip()) is not None
     )
+
+
+def _is_titled(text: str) -> bool:
+    """A short line that may stand on a visiting card: it begins with a capital and is no sentence."""
+    words = text.strip()
+    return len(words) <= 60 and not words[:1].islower() and not _SENTENCE.search(words)
 
 
 def _is_card(rest: Sequence[str]) -> bool:

@@ -451,6 +451,21 @@ def test_a_signature_below_the_quote_does_not_make_an_interleaved_answer() -> No
     assert (body.new, body.signature, body.interleaved) == ("Yes.", "-- \nMara Lind", False)
 
 
+def test_a_signature_mark_above_a_quote_is_no_word_of_the_authors() -> None:
+    body = split(
+        "Bob wrote on Mon, 3 Mar 2026, 10:00:\n> Is it open?\n\nYes.\n-- \n> When?\n\nAt nine.\n\n-- \n> Bob\n"
+    )
+    assert body.new == "> Is it open?\n\nYes.\n\n> When?\n\nAt nine."
+    assert body.signature.split() == ["--", "--"]
+
+
+@pytest.mark.parametrize("rule", ["_____", "____________"])
+def test_short_lines_below_a_row_of_underscores_are_no_signature_without_contact_data(rule: str) -> None:
+    text = f"Agreed.\n\n{rule}\nplease note\nthe tide tables\nare in the box"
+    assert split(text).new == text
+    assert split(f"Agreed.\n\n{rule}\nMara Lind\nHarbour 3\n+47 555 12 34 56").new == "Agreed."
+
+
 # ------------------------------------------------------------------ HTML
 
 
