@@ -132,8 +132,9 @@ class People:
 class Soak:
     """Gateways on one database with everything around them; ``play`` it once."""
 
-    def __init__(self, folder: Path, storage: str, gateways: int, seed: int) -> None:
-        self._folder, self._seed, self._count = folder, seed, gateways
+    def __init__(self, folder: Path, storage: str, gateways: int, seed: int, calm: float = 5.0) -> None:
+        """``calm``: at most so many seconds pass between two deaths."""
+        self._folder, self._seed, self._count, self._calm = folder, seed, gateways, calm
         self._storage = storage or f"sqlite:{folder}/shared.db"
         self.gateways: list[Gateway] = []
 
@@ -199,7 +200,7 @@ class Soak:
     def _harm(self, ends: float, chance: random.Random, played: Played) -> None:
         """Kill, end in order, or stop for a while; the next one may come while the last is starting."""
         while time.monotonic() < ends:
-            time.sleep(chance.uniform(0.3, 5.0))
+            time.sleep(chance.uniform(0.3, self._calm))
             gateway = chance.choice(self.gateways)
             dice = chance.random()
             if gateway.process is None:
@@ -290,7 +291,8 @@ def main() -> int:
     parser.add_argument("--gateways", type=int, default=3)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="postgresql")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
-    parser.add_argument("--rate", type=float, default=6.0)
+    parser.add_argument("--rate", type=float, default=6.0, help="new matters a second")
+    parser.add_argument("--calm", type=float, default=5.0, help="at most so many seconds between two deaths")
     chosen = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tg-soak-")))
@@ -298,7 +300,7 @@ def main() -> int:
         storage, count = "", 1
         if chosen.database == "postgresql":
             storage, count = stack.enter_context(start_postgresql()).create_database(), chosen.gateways
-        soak = Soak(folder, storage, count, chosen.seed)
+        soak = Soak(folder, storage, count, chosen.seed, chosen.calm)
         played = soak.play(chosen.minutes * 60, chosen.rate, lambda line: print(line, flush=True))
         for violation in played.violations:
             print(violation)
