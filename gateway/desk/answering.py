@@ -89,7 +89,7 @@ def _about_ticket(case: Case) -> Plan:
     orders, person = case.orders, case.agent_person
     assert person is not None
     internal = orders.internal or (case.answers_note and not has(orders, "send", "ask"))
-    if not orders.text.strip() or orders.bare:
+    if (not orders.text.strip() or orders.bare) and not _sends_files(case):
         return _just_orders(case)
     third = sides.find_addressee(case)
     if not internal and not has(orders, "assign", "release", "spam"):
@@ -140,6 +140,8 @@ def find_trouble(case: Case) -> Plan | None:
     inside = case.orders.internal or (case.answers_note and not has(case.orders, "send", "ask"))
     if not case.orders.text.strip() or inside:
         return None
+    if _answers_oneself(case):
+        return hold_answer(case, "whose")
     lost = sides.check_reader(case)
     if lost is not None:
         return hold_answer(case, lost.reason, data=lost.data)
@@ -151,6 +153,20 @@ def _nobody_is_left(case: Case) -> bool:
     written = bool(case.orders.text.strip()) and not case.orders.internal and case.match.kind != "n"
     empty = case.ticket is not None and case.ticket.last_event > 0 and not case.ticket.participants
     return written and not case.orders.bare and empty and not has(case.orders, *FIRST)
+
+
+def _sends_files(case: Case) -> bool:
+    """ "#send" and files without a word: an answer of files alone has to be said (mail.md 20)."""
+    files = case.findings.message.attachments
+    return bool(files) and has(case.orders, "send") and not case.orders.bare and not case.orders.internal
+
+
+def _answers_oneself(case: Case) -> bool:
+    """Whether the text would go to its own author: a forward whose customer nobody could tell, and nobody has named."""
+    ticket, person = case.ticket, case.agent_person
+    if ticket is None or person is None or has(case.orders, "from", "cc", "assign") or sides.find_reader(case):
+        return False
+    return bool(ticket.participants) and all(p.party == person.party for p in ticket.participants)
 
 
 def _collision(case: Case, person: Person, third: Person | None = None) -> EventFact | None:
@@ -286,7 +302,16 @@ def _forwarded(case: Case) -> Plan:
         attachments=case.findings.message.attachments,
         data={"uncertain": "" if certain else "1"},
     )
-    offer(draft, case, number, customer, data={"forwarded_by": person.agent}, but=person.party)
+    offer(
+        draft,
+        case,
+        number,
+        customer if certain else None,
+        attachments=case.findings.message.attachments,
+        data={"forwarded_by": person.name or person.agent, "uncertain": "" if certain else "1"},
+        but=person.party,
+        text=case.own.text.strip(),
+    )
     draft.explain(f"forward of {person.agent}: customer {customer.address if customer else 'unknown'}")
     return draft.plan("new", opens=True)
 

@@ -41,7 +41,7 @@ def plan_decision(case: Case) -> Plan:
     if decision == "send" and _is_unclear(case):
         return hold_answer(case, case.own.unclear)
     empty = not (case.orders.text.strip() or held.text.strip())
-    if decision == "send" and empty:
+    if decision == "send" and empty and not held.attachments:
         return hold_answer(case, "empty", data={"again": "1"})
     lost = sides.check_reader(case) if decision == "send" else None
     if lost is None and decision == "send" and _meant_to_ask(held) and sides.find_asked(case) is None:

@@ -281,6 +281,9 @@ def _offer(draft: Draft, case: Case, mail: int, customer: Person | None) -> None
         data["unproven"] = "1"
     if case.facts.author is None:
         data["first"] = "1"
+    forwarded = case.findings.forwarded
+    if forwarded is not None and forwarded.author is not None and is_address(forwarded.author.address):
+        data["original"] = forwarded.author.address  # a proposal: a forward by anybody else changes no customer
     if case.match.follows:
         data["follows"] = str(case.match.follows)
     if case.match.perhaps:

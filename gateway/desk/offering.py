@@ -29,13 +29,17 @@ def offer(
     attachments: tuple[Attachment, ...] = (),
     data: Mapping[str, str] | None = None,
     but: int = 0,
+    text: str = "",
 ) -> tuple[Person, ...]:
-    """Offer a new ticket as its inbox wants it, to everybody but one party; returns who is told."""
+    """Offer a new ticket as its inbox wants it, to everybody but one party; returns who is told.
+
+    ``text`` is an internal note that is shown above the mail.
+    """
     told = tuple(p for p in assignment.offered(case) if p.party != but)
     one = _first(case, told)
     if one is not None:
         told = (one,)
-    draft.notify("offer", told, about=about, author=author, attachments=attachments, data=data)
+    draft.notify("offer", told, about=about, author=author, attachments=attachments, data=data, text=text)
     if one is not None:
         _wait_for(draft, case, one, about)
     draft.explain("offered to " + (", ".join(p.agent for p in told) or "nobody"))

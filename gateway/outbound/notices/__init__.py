@@ -12,6 +12,8 @@ answer             about! (the agent's mail), author!, text! (clean, see relay.p
                    quote (event of the customer's mail that goes below; also decides In-Reply-To)
 offer              about! (the customer's mail), author, attachments; first ("1": the customer's first mail here),
                    known (number of earlier tickets), follows (earlier ticket it continues), unproven ("1"),
+                   forwarded_by (name of the agent who forwarded it; text: that one's note), uncertain ("1": no
+                   customer), original (author of what somebody else forwarded),
                    perhaps (a ticket of the same author with the same subject), away (what an away notice said),
                    cc (addresses in Cc that are no participants, comma separated)
 assigned           about! (the customer's last mail), author (who assigned), text (note that goes with it), cc

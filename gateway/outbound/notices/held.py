@@ -79,7 +79,9 @@ def write_held(scene: Scene) -> Writing:
     colleague = scene.person(theirs.party) if theirs else None
     asks = notice.reason in _QUESTIONS
     empty = template == "held-other.txt" and held is not None and not held.text.strip()
-    sends = template not in _WITHOUT_SEND and (asks or not empty)
+    files = [readable(name) for name in held.attachments] if held is not None and empty else []
+    files = files if notice.reason == "empty" else []
+    sends = template not in _WITHOUT_SEND and (asks or not empty or bool(files))
     for_third = _third_party(scene, mine, held)
     orders = ("send", "discard") if sends else ("discard",) if empty else ()
     links = scene.links(orders, notice.about)
@@ -90,6 +92,7 @@ def write_held(scene: Scene) -> Writing:
         has_text=bool(own.strip()),
         asks=asks,
         empty=empty,
+        only_files=files,
         their_text=_told(scene, theirs, colleague),
         colleague_first=scene.first(colleague or scene.owner),
         their_clock=words.moment(theirs.at, scene.now) if theirs else "",

@@ -304,12 +304,24 @@ def write_note(scene: Scene) -> Writing:
     )
 
 
+def _is_known(scene: Scene) -> bool:
+    """Whether somebody but the forwarder is taken for the customer."""
+    return scene.customer is not None and scene.customer.party != scene.recipient.party
+
+
 def write_forward(scene: Scene) -> Writing:
     """A forwarded mail became a ticket: whose it is thought to be, and nothing was sent to them yet."""
     notice = scene.notice
     answered = notice.in_reply_to or thread.received_id(scene.ticket, notice.about)
     uncertain = scene.flag("uncertain") or not scene.customer
-    text = scene.render("forward.txt", uncertain=uncertain, begun=scene.flag("begun"), own=scene.flag("own"), links=())
+    text = scene.render(
+        "forward.txt",
+        uncertain=uncertain,
+        begun=scene.flag("begun"),
+        known=_is_known(scene),
+        own=scene.flag("own"),
+        links=(),
+    )
     return writing(
         agent_row(scene, "a", notice.event),
         direct_thread(scene, answered),

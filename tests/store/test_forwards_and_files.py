@@ -1,0 +1,94 @@
+"""Forwards on a customer's behalf, and answers that are files alone."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+
+import pytest
+
+from gateway.model import OutboundMail
+from gateway.store.database import Database
+from tests.rules.test_properties_conversation import everything_in
+from tests.store.test_verbs import ALICE, BOB, JANE, TOM, Desk, to
+from tests.support.spine import address_of, make_mail, text_of
+
+ANN = "ann@new.test"
+ORIGINAL = (
+    "---------- Forwarded message ---------\nFrom: Ann <ann@new.test>\nDate: Mon, 23 Nov 2026 at 09:00\n"
+    "Subject: Help\nTo: Alice <alice@corp.test>\n\nPlease help me."
+)
+NOBODY = "---------- Forwarded message ---------\n\nPlease help me."
+
+
+@pytest.fixture
+def desk(database: Database) -> Desk:
+    return Desk(database)
+
+
+def test_who_is_offered_a_forward_reads_the_forwarders_note_and_the_customer_never_does(desk: Desk) -> None:
+    offered = to(desk.write(ALICE, f"He is a bit difficult, be kind.\n\n{ORIGINAL}", subject="Fwd: Help"), BOB)
+    shown = text_of(offered)
+    assert "Forwarded by Alice Ahmed, with an internal note:\n> He is a bit difficult, be kind." in shown
+    assert "Please help me." in shown
+    answer = to(desk.reply(BOB, offered, "We shall."), ANN)
+    assert "difficult" not in everything_in(answer) and ALICE not in everything_in(answer)
+
+
+def test_a_forward_nobody_can_place_asks_the_forwarder_and_guesses_nothing(desk: Desk) -> None:
+    sent = desk.write(ALICE, NOBODY, subject="Fwd: Help")
+    asked = to([m for m in sent if m.kind == "forward"], ALICE)
+    assert "Who is the customer?" in text_of(asked) and "looks like" not in text_of(asked)
+    held = to(desk.reply(ALICE, asked, "We shall help."), ALICE)
+    assert "I do not know who the customer is" in text_of(held)
+    placed = desk.reply(ALICE, asked, f"#from {ANN}\nWe shall help.")
+    assert ANN in {m.recipient for m in placed}
+
+
+def test_a_forward_of_somebody_else_is_theirs_and_names_the_author_as_a_proposal(desk: Desk) -> None:
+    offered = to(desk.write(TOM, f"One of your customers wrote to me.\n\n{ORIGINAL}", subject="Fwd: Help"), ALICE)
+    assert f"It forwards a mail of {ANN}" in text_of(offered)
+    assert [p.address for p in desk.ticket().participants] == [TOM]
+    assert {m.recipient for m in desk.reply(ALICE, offered, "Thank you.")} == {TOM}
+
+
+# ------------------------------------------------------------------ files alone
+
+
+def with_file(desk: Desk, mail: OutboundMail, text: str) -> list[OutboundMail]:
+    raw = make_mail(ALICE, text, to=address_of(mail), answers=mail.message_id, subject="Re: Invoice 2231 is wrong")
+    head, _, body = raw.partition(b"\r\n\r\n")
+    head = head.replace(b"text/plain; charset=utf-8", b'multipart/mixed; boundary="=b"')
+    file = b"Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=plan.pdf\r\n\r\n%PDF-1.4 x\r\n"
+    raw = head + b"\r\n\r\n--=b\r\nContent-Type: text/plain\r\n\r\n" + body + b"--=b\r\n" + file + b"--=b--\r\n"
+    desk.road.arrive(raw, recipient=address_of(mail))
+    desk.road.process()
+    return desk.road.outbox()
+
+
+def files_of(mail: OutboundMail) -> list[str | None]:
+    parsed = email.message_from_bytes(mail.content, policy=email.policy.default)
+    return [part.get_filename() for part in parsed.iter_attachments()]
+
+
+def test_files_without_a_word_are_held_and_sent_with_a_word(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Where is the plan?"), ALICE)
+    held = to(with_file(desk, offer, ""), ALICE)
+    assert text_of(held).splitlines()[0].startswith("#1 NOT SENT")
+    assert "plan.pdf" in text_of(held) and "send the files" in text_of(held)
+    sent = to([m for m in desk.reply(ALICE, held, "send") if m.kind == "answer"], JANE)
+    assert files_of(sent) == ["plan.pdf"]
+
+
+def test_files_with_send_on_the_first_line_need_no_question(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Where is the plan?"), ALICE)
+    assert files_of(to(with_file(desk, offer, "#send"), JANE)) == ["plan.pdf"]
+
+
+def test_thanks_on_a_closed_ticket_reopens_it_and_closing_is_one_tap(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "Where is the plan?", message_id="<1@customer.test>"), ALICE)
+    answer = to(desk.reply(ALICE, offer, "#close\n\nHere."), JANE)
+    told = to(desk.reply(JANE, answer, "Thanks!"), ALICE)
+    assert "(it was closed)" in text_of(told) and "subject=close" in text_of(told)
+    desk.tap(ALICE, told, "close")
+    assert desk.ticket().state.value == "closed"
