@@ -503,6 +503,16 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PendingNotice:
+    """A notification of a customer's mail that waits to be sent: the batch, or its recipient's quiet hours, go on."""
+
+    event: int
+    party: int
+    due_at: datetime
+    files: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What the store knows that bears on one mail, read in the transaction that records the plan."""
 
@@ -530,6 +540,7 @@ class Facts:
     fresh: TicketFacts | None = None  # the ticket that #split opens
     unsent: frozenset[int] = frozenset()  # events of this ticket whose mails all still wait to be sent
     blocks: frozenset[str] = frozenset()  # named addresses that are blocked now
+    pending: tuple[PendingNotice, ...] = ()  # notifications of this ticket that were not sent yet
     # What a new ticket is offered by (mail.md 15):
     answered_by: int = 0  # party of the agent who last answered this customer, within offer.sticky; 0 nobody
     loads: Mapping[int, int] = field(default_factory=dict)  # party of an agent -> own tickets in which a customer waits
@@ -633,6 +644,7 @@ class Notice:
     attachments: tuple[Attachment, ...] = ()
     quote: int = 0  # answer: event whose text is quoted below; 0 none
     in_reply_to: str = ""  # the mail it directly answers; "" means the root of the thread
+    not_before: datetime | None = None  # waits so long for what may come
     data: Mapping[str, str] = field(default_factory=dict)  # further facts, documented in outbound/notices per kind
 
 

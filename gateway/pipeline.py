@@ -45,7 +45,7 @@ from gateway.outbound.compose import compose_all
 from gateway.outbound.relay import relay_text
 from gateway.outbound.words import Words
 from gateway.settings import Settings
-from gateway.store import answers, deliveries, journal, repeating, search, tickets, timers, workload
+from gateway.store import answers, deliveries, journal, pending, repeating, search, tickets, timers, workload
 from gateway.store.conversation import recall_conversation
 from gateway.store.database import Database
 from gateway.threading.clues import find_clues
@@ -118,6 +118,7 @@ def decide(tx: Connection, mail: InboundMail, findings: Findings, settings: Sett
     case = replace(case, verdict=judge(case))
     case = replace(case, ticket=_take_ticket(tx, case))
     case = _with_workload(tx, case)
+    case = _with_pending(tx, case)
     case = replace(case, own=_own_text(case))
     case = _fit_reader(replace(case, orders=_orders(case)))
     return _conclude(tx, case)
@@ -232,6 +233,14 @@ def _with_workload(tx: Connection, case: Case) -> Case:
     since = case.now - case.ticket_inbox.offer.sticky
     answered_by = workload.find_last_answerer(tx, customer.party, since) if customer else 0
     return replace(case, facts=replace(case.facts, answered_by=answered_by, loads=workload.find_loads(tx)))
+
+
+def _with_pending(tx: Connection, case: Case) -> Case:
+    """Notifications of earlier mails that wait: what the customer adds is told with them (gathering.py)."""
+    files = case.verdict.outcome == "file" or case.mail.instruction is not None
+    if not files or case.ticket is None or not case.ticket.last_event or not case.settings.agent_mail.batch:
+        return case
+    return replace(case, facts=replace(case.facts, pending=pending.find_pending(tx, case.ticket.number)))
 
 
 def _with_proven_name(ticket: TicketFacts, case: Case) -> TicketFacts:

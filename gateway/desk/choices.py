@@ -87,8 +87,9 @@ def delay_mails(
 ) -> tuple[OutboundMail, ...]:
     """The mails, those to agents in quiet hours due when these end."""
     by_party = {person.party: settings.agents.get(handle) for handle, person in agents.items()}
+    quiet = ((mail, delayed_until(mail.kind, by_party.get(mail.party), settings, now)) for mail in mails)
     return tuple(
-        replace(mail, not_before=delayed_until(mail.kind, by_party.get(mail.party), settings, now)) for mail in mails
+        replace(mail, not_before=max(until, mail.not_before or until)) if until else mail for mail, until in quiet
     )
 
 

@@ -202,6 +202,7 @@ class Draft:
         in_reply_to: str = "",
         public: bool = False,
         data: Mapping[str, str] | None = None,
+        not_before: datetime | None = None,
     ) -> int:
         """A mail to each recipient (nobody twice), as one event; 0 when there is nobody to tell."""
         people = tuple({person.party: person for person in recipients}.values())
@@ -229,6 +230,7 @@ class Draft:
                 quote=quote,
                 in_reply_to=in_reply_to,
                 data=data or {},
+                not_before=not_before,
             )
         )
         return number

@@ -6,6 +6,7 @@ from gateway.address import fold_address, is_address, skeleton
 from gateway.desk import assignment, lifecycle
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
+from gateway.desk.gathering import tell_of_mail
 from gateway.desk.offering import offer
 from gateway.desk.reminders import set_reminders
 from gateway.model import DeliveryReport, Origin, Person, Plan, State, TicketChange
@@ -76,14 +77,11 @@ def plan_filed(case: Case) -> Plan:
         draft.explain("author not proven, but the domain offers no proof and the token was this party's own")
     asked = None if owner or former else assignment.asked_now(case)
     told = (owner or asked,) if owner or asked else assignment.pool(case)
-    draft.notify(
-        "third" if side else "customer-reply",
-        () if state is State.SPAM else (*told, *assignment.watchers(case, *told)),
-        about=mail,
-        author=author,
-        attachments=case.files,
-        data=data,
-    )
+    people = () if state is State.SPAM else (*told, *assignment.watchers(case, *told))
+    if side:
+        draft.notify("third", people, about=mail, author=author, attachments=case.files, data=data)
+    else:
+        tell_of_mail(draft, case, people, mail, author, data)
     if state not in (State.CLOSED, State.SPAM):
         draft.clear_timers("snooze", *(() if side else ("waiting", "followup")))
         _watch_answer(draft, case, owner)

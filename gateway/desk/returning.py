@@ -1,7 +1,7 @@
 """The list on return: what became of an agent's tickets while the agent was away (mail.md 14).
 
-Sent in answer to ``#back``, or when the time that ``#away`` named is over. The agent's tickets are those the agent has, and
-those the agent had a hand in before: a customer's mail gave them to somebody else meanwhile.
+Sent in answer to ``#back``, or when the time that ``#away`` named is over. The agent's tickets are those the agent has,
+and those the agent had a hand in before: a customer's mail gave them to somebody else meanwhile.
 """
 
 from __future__ import annotations

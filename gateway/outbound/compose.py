@@ -101,6 +101,7 @@ def _compose(scene: Scene) -> OutboundMail:
         automatic=not person_wrote,
         public=to_customer,
         author=notice.author.party if person_wrote and notice.author else 0,
+        not_before=notice.not_before,
     )
 
 

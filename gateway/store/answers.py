@@ -191,7 +191,7 @@ def _originals(tx: Connection, asked: Originals) -> tuple[Original, ...]:
 
 def _copies(tx: Connection, place: tuple[int, int], with_files: bool) -> tuple[Copy, ...]:
     found = mails_out.find_of_event(tx, *place)
-    files = _files_of(found[0].delivery.mail.content) if found and with_files else ()
+    files = files_of(found[0].delivery.mail.content) if found and with_files else ()
     return tuple(
         Copy(
             ticket=entry.delivery.mail.ticket,
@@ -205,7 +205,7 @@ def _copies(tx: Connection, place: tuple[int, int], with_files: bool) -> tuple[C
     )
 
 
-def _files_of(content: bytes) -> tuple[Attachment, ...]:
+def files_of(content: bytes) -> tuple[Attachment, ...]:
     """What was attached to a mail we wrote ourselves."""
     mail = email.message_from_bytes(content, policy=email.policy.default)
     files = []

@@ -53,7 +53,7 @@ VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
     "escalation": (OPEN, n("escalation", to=CAROL, about=8, data={"step": "unanswered", "waited": "86400"})),
     "customer-reply-free": (
         story.ticket(9, owner=None),
-        n("customer-reply", event=10, about=8, author=JANE, data={"reopened": "1", "away": "until Mon", "more": "2"}),
+        n("customer-reply", event=10, about=8, author=JANE, data={"reopened": "1", "away": "until Mon", "mails": "6 8"}),
     ),
     "customer-reply-other": (story.ticket(9), n("customer-reply", to=BOB, event=10, about=8, author=JANE)),
     "customer-reply-unproven": (

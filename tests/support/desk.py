@@ -88,7 +88,7 @@ def desk_settings(**changes: Any) -> Settings:
         "agents": people,
         "authentication_results": TrustedResults(trusted=("mx.desk.test",)),
         "tickets": Tickets(first_number=ANNS),
-        "agent_mail": AgentMail(html=False),
+        "agent_mail": AgentMail(html=False, batch=timedelta(0)),
         "cage": CageSettings(children=1),
         "keys": Keys("k", {"k": bytes(range(32))}),
         "folder": Path(__file__).parents[2] / "config",

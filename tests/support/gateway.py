@@ -45,6 +45,7 @@ _TABLES = {
     "receive.lmtp": 'listen = ["unix:{folder}/lmtp.sock"]',
     "authentication": 'resolver = ["{resolver}"]',
     "send": 'host = "127.0.0.1"\nport = {send_port}\ntls = "none"\nretry = ["1s", "2s"]',
+    "agent_mail": 'batch = "0s"',
     "security": 'token_key = "file:{folder}/token.key"',
     "storage": 'url = "{storage}"',
     "cage": "children = 1",

@@ -11,7 +11,7 @@ from gateway.analysis.quotes import split_body
 from gateway.analysis.reading_rules import AuthenticationRules, Rules
 from gateway.model import Comparison, Envelope, Findings, InboundMail, Mailbox, OutboundMail, Plan, Proof, TicketFacts
 from gateway.reference import Keys
-from gateway.settings import Agent, General, Hours, Inbox, Settings
+from gateway.settings import Agent, AgentMail, General, Hours, Inbox, Settings
 from gateway.store import deliveries, journal, tickets
 from gateway.store.database import Database
 
@@ -32,6 +32,8 @@ SETTINGS = Settings(
         "alice": Agent(handle="alice", name="Alice Ahmed", address="alice@corp.test"),
         "bob": Agent(handle="bob", name="Bob Smith", address="bob@corp.test"),
     },
+    # Each mail is told at once; tests of the batch say so.
+    agent_mail=AgentMail(batch=timedelta(0)),
     keys=Keys("k", {"k": bytes(range(32))}),
 )
 

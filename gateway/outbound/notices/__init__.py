@@ -19,7 +19,7 @@ offer              about! (the customer's mail), author, attachments; first ("1"
 assigned           about! (the customer's last mail), author (who assigned), text (note that goes with it), cc
 escalation         as reminder, shown with the mail
 customer-reply     about!, author!, attachments; unproven ("1": filed on a token alone), reopened ("1"), cc, away,
-                   more (how many further mails are in this one notification)
+                   mails (events that are told together, oldest first)
 answered           about! (the answer), author! (the colleague), attachments; taken ("1": the recipient owned it);
                    reason claim, assign or merge (into: the ticket): the recipient's ticket is somebody else's now
 reminder           about (the mail that waits); step: unclaimed, unanswered, waiting, followup, snoozed;

@@ -117,7 +117,7 @@ def _news(scene: Scene, template: str, *, ticket_event: str, from_name: str, eve
         author_first=scene.first(notice.author or scene.customer),
         from_agent=bool(notice.author and notice.author.agent),
         after=_answered_after(scene, about),
-        earlier=earlier(scene, notice.about),
+        earlier=earlier(scene, min([notice.about, *(event.number for event in _gathered(scene))])),
         files=[p.name for p in parts],
         left_out=left_out,
         copied=_copied(scene),
@@ -155,7 +155,24 @@ def write_escalation(scene: Scene) -> Writing:
 def write_customer_reply(scene: Scene) -> Writing:
     """The customer wrote."""
     author = scene.notice.author or scene.customer
-    return _news(scene, "customer-reply.txt", ticket_event="customer-reply", from_name=via(scene, author))
+    row = {"ticket_event": "customer-reply", "from_name": via(scene, author)}
+    return _news(scene, "customer-reply.txt", event_text=_together(scene), **row)
+
+
+def _gathered(scene: Scene) -> list[EventFact]:
+    """The mails that are told together, oldest first; none for a single one."""
+    numbers = {int(number) for number in scene.fact("mails").split()}
+    return [event for event in scene.ticket.events if event.number in numbers]
+
+
+def _together(scene: Scene) -> str:
+    """Mails that came close together, each with its author and time."""
+    said = []
+    for event in _gathered(scene):
+        author = scene.name(scene.person(event.party) or scene.customer)
+        text = readable(event.text) or scene.words.say("no_text")
+        said.append(f"{author}, {scene.words.moment(event.at, scene.now)}:\n\n{text}")
+    return "\n\n".join(said)
 
 
 def write_answered(scene: Scene) -> Writing:
