@@ -389,6 +389,7 @@ class Desk:
         fault: Fault | None,
         again: Fault | None = None,
         patience: float = RESTS_WITHIN,
+        at_death: Callable[[], None] = lambda: None,
     ) -> str:
         """Run until ``at_rest``, starting the daemon again whenever it ends; "" or why it never came to rest.
 
@@ -401,6 +402,7 @@ class Desk:
             if life.code is not None:
                 if len(self.lives) > 30:
                     return "it ends again and again"
+                at_death()
                 self.start(faults[len(self.lives)] if len(self.lives) < len(faults) else None)
             elif life.ready and at_rest():
                 return ""

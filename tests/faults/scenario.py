@@ -61,6 +61,8 @@ class Script:
     reply_when: str = ""
     """The mark of the answer to which its customer replies."""
     replies: list[Sent] = field(default_factory=list)
+    quiet: bool = False
+    """Begin when the daemon has nothing else to do: steps are then those of these mails."""
 
     def everything(self) -> list[Sent]:
         return [*self.mails, *self.replies]
@@ -190,6 +192,11 @@ def _away_note(original: EmailMessage) -> EmailMessage:
     return note
 
 
+def pick(script: Script, name: str) -> Script:
+    """One of the mails alone, on a desk that is otherwise quiet."""
+    return Script([mail for mail in script.mails if mail.name == name], script.public, quiet=True)
+
+
 class Play:
     """A script being played: mails are queued, and a customer replies as soon as the answer is there."""
 
@@ -197,10 +204,20 @@ class Play:
         """``marked``: how many mails in the mailbox are marked as taken."""
         self.desk, self.script, self.mta, self._marked = desk, script, mta, marked
         script.replies.clear()
-        mta.send(*(mail for mail in script.mails if not mail.imap))
+        self._begun = not script.quiet
+        if self._begun:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._begun = True
+        self.mta.send(*(mail for mail in self.script.mails if not mail.imap))
 
     def at_rest(self) -> bool:
         """Whether everything that was to happen has happened; replies on the way."""
+        if not self._begun:
+            if is_at_rest(self.desk.rows()):
+                self._begin()
+            return False
         self._reply()
         waits = bool(self.script.reply_when) and not self.script.replies
         return not waits and self.mta.idle and is_at_rest(self.desk.rows()) and self._all_fetched()

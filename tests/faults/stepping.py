@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import smtplib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +21,7 @@ from tests.support.databases import PostgresServer
 from tests.support.dns_server import running_dns
 from tests.support.dovecot import PASSWORD, DovecotServer
 from tests.support.gateway import Gateway, in_background, published_zone
+from tests.support.postfix import until
 from tests.support.smtp_sink import smtp_sink
 
 _SEND = 'host = "127.0.0.1"\nport = {send_port}\ntls = "none"\nretry = ["1s"]\nautomatic_per_hour = 0'
@@ -81,8 +84,16 @@ class Bench:
             pg_folder=postgres.folder if postgres else None,
         )
         self.script = self._prepare()
-        self.expected: Outcome | None = None
-        self.expected = self._undisturbed()
+        self._expected: dict[int, Outcome] = {}
+        self._alone: dict[str, scenario.Script] = {}
+        self._learn(self.script, times=2)
+
+    def alone(self, name: str) -> scenario.Script:
+        """The script of one mail, what it must come to known."""
+        if name not in self._alone:
+            self._alone[name] = scenario.pick(self.script, name)
+            self._learn(self._alone[name])
+        return self._alone[name]
 
     # -------------------------------------------------------------- preparing
 
@@ -95,22 +106,23 @@ class Bench:
         if self.postgres:
             self._pg_template = str(sa.make_url(self.desk.gateway.storage).database)
         self.desk.keep(self._template)
-        self._before = known.taken
+        self._known = known.taken
+        self.before = len(known.taken)
+        """Mails that had arrived before a run, and the number of the last delivery that caused one."""
         script = scenario.write_script(known)
         if self.dovecot is None:
             for mail in script.mails:
                 mail.imap = False
         return script
 
-    def _undisturbed(self) -> Outcome:
-        """Twice, and the same both times, or the scenario is no yardstick."""
-        outcomes = []
-        for _ in range(2):
-            run = self.run(None)
+    def _learn(self, script: scenario.Script, times: int = 1) -> None:
+        """What undisturbed runs come to: the same each time, or the script is no yardstick."""
+        for _ in range(times):
+            run = self.run(None, script=script)
             assert not run.violations, (run.violations, run.log)
-            outcomes.append(read_outcome(rows.dump(self.desk.rows())))
-        assert outcomes[0] == outcomes[1], f"two undisturbed runs differ:\n{outcomes[0]}\n{outcomes[1]}"
-        return outcomes[0]
+            outcome = read_outcome(rows.dump(self.desk.rows()))
+            known = self._expected.setdefault(id(script), outcome)
+            assert known == outcome, f"two undisturbed runs differ:\n{known}\n{outcome}"
 
     def _fresh_database(self, *, prepared: bool = True) -> None:
         gateway = self.desk.gateway
@@ -159,19 +171,25 @@ class Bench:
         mutant: str = "",
         patience: float = RESTS_WITHIN,
         script: scenario.Script | None = None,
+        at_death: Callable[[], None] = lambda: None,
+        kept: bool = False,
     ) -> Run:
-        """One run. ``again`` strikes the life after the first."""
+        """One run. ``again`` strikes the life after the first; ``at_death`` is called when a life has ended.
+
+        ``kept``: on the database as it is.
+        """
         began = time.monotonic()
         desk, script = self.desk, script or self.script
-        self._fresh_database()
-        desk.sink.taken += self._before
+        if not kept:
+            self._fresh_database()
+            desk.sink.taken += self._known
         user = self._fresh_mailbox()
         desk.mutant = mutant
         mta = Mta(desk.gateway.socket)
         try:
             play = scenario.Play(desk, script, mta, lambda: len(self._flagged(user)))
             # The steps of a run without a fault are numbered, too.
-            restless = desk.live(play.at_rest, fault or Fault(act="none"), again, patience)
+            restless = desk.live(play.at_rest, fault or Fault(act="none"), again, patience, at_death)
             if fault is not None and desk.lives[-1].fault is not None and not restless:
                 # Its orderly end has steps as well; a death there is followed by one more life.
                 desk.end()
@@ -195,12 +213,31 @@ class Bench:
         steps = desk.steps()
         run = Run(fault, again, steps=len(steps), seconds=time.monotonic() - began, log=desk.gateway.log())
         run.met = next((f"{step.name} {step.detail}".strip() for step in steps if step.hit), "")
-        run.violations = check(seen, self.expected, script.public)
+        run.violations = check(seen, self._expected.get(id(script)), script.public)
         run.ends = [life.code for life in desk.lives]
         run.postponed = len(mta.postponed)
         run.unknown = sum(row["state"] == "unknown" for row in seen.rows["deliveries"])
         run.repeated = _repeated(seen)
         return run
+
+    def cut_short(
+        self, script: scenario.Script, half: Callable[[smtplib.LMTP], None]
+    ) -> tuple[Run, list[dict[str, Any]]]:
+        """A client that does something by hand, and death; what the journal holds then, and the run that follows."""
+        desk = self.desk
+        self._fresh_database()
+        desk.sink.taken += self._known
+        desk.mutant = ""
+        desk.start()
+        until(lambda: bool(desk.poll().ready), 60)
+        before = desk.rows().ask("SELECT id FROM journal")
+        with smtplib.LMTP(str(desk.gateway.socket), timeout=20) as client:
+            client.ehlo("mta.test")
+            half(client)
+            desk.kill()
+            client.close()
+        found = desk.rows().ask("SELECT id FROM journal")
+        return self.run(None, script=script, kept=True), [row for row in found if row not in before]
 
     def _flagged(self, user: str) -> list[bytes]:
         if self.dovecot is None:
