@@ -109,6 +109,7 @@ class Nursery:
             message = json.loads(line)
             with self._news:
                 if isinstance(message, int):
+                    self.ended.pop(message, None)  # the system gives numbers out again
                     self._born.append(message)
                 else:
                     self.ended[message[0]] = message[1]
