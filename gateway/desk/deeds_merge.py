@@ -63,7 +63,7 @@ def check_merge(case: Case, command: Command) -> Problem | None:
         return None
     merged = [here, *(t for t in found.values() if t is not None and t.number not in (here.number, target.number))]
     why = _doubts(merged, target)
-    return trouble("merge-asks", command, names=why) if why else None
+    return Problem("merge-asks", {"verb": command.verb, **why}) if why else None
 
 
 def _torn(tickets: Sequence[TicketFacts]) -> str:
@@ -79,16 +79,17 @@ def _may_touch(case: Case, ticket: TicketFacts) -> bool:
     return agent.role == "lead" or agent in case.settings.agents_of(inbox)
 
 
-def _doubts(merged: Sequence[TicketFacts], target: TicketFacts) -> str:
-    """What makes a merge doubtful, in words for the agent; "" when nothing does."""
+def _doubts(merged: Sequence[TicketFacts], target: TicketFacts) -> dict[str, str]:
+    """What makes a merge doubtful, as facts for the words (``doubt_…``); empty when nothing does."""
     if target.state in _ENDED:
-        return f"{target.number} is {target.state.value}"
-    theirs = target.customer.address if target.customer else "nobody"
+        return {"doubt": target.state.value, "one": str(target.number)}
+    theirs = target.customer.address if target.customer else ""
     for ticket in merged:
-        ours = ticket.customer.address if ticket.customer else "nobody"
+        ours = ticket.customer.address if ticket.customer else ""
         if ours != theirs:
-            return f"{ticket.number} is from {ours}, {target.number} from {theirs}"
-    return ""
+            numbers = {"one": str(ticket.number), "other": str(target.number)}
+            return {"doubt": "people", **numbers, "ours": ours, "theirs": theirs}
+    return {}
 
 
 def merge(deed: Deed) -> str:

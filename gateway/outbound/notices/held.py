@@ -9,6 +9,7 @@ from gateway.outbound import thread
 from gateway.outbound.addressing import display_address
 from gateway.outbound.letter import Part
 from gateway.outbound.notices.customer import without_salutation
+from gateway.outbound.notices.problems import say_problem
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.notices.ticket import agent_row, direct_thread, root_thread, writing
 
@@ -40,15 +41,6 @@ def _markers(bad_line: str) -> str:
     start = len(bad_line) - len(bad_line.lstrip("#!/ "))
     word = bad_line[start:].split(" ")[0].rstrip(":")
     return " " * start + "^" * max(1, len(word))
-
-
-def _problem(scene: Scene) -> str:
-    """The sentence for a reason that has no template of its own; "" when there is none."""
-    key = f"held_{scene.notice.reason}"
-    if not scene.words.knows(key):
-        return ""
-    facts = {name: readable(scene.fact(name)) for name in ("verb", "value", "names")}
-    return scene.words.say(key, **facts)
 
 
 def _told(scene: Scene, event: EventFact | None, author: Person | None) -> str:
@@ -102,7 +94,7 @@ def write_held(scene: Scene) -> Writing:
         markers=_markers(bad_line),
         verb=bad_line.lstrip("#!/ ").split(" ")[0].rstrip(":") if bad_line else "",
         hint=scene.fact("hint"),
-        problem=scene.fact("problem") or _problem(scene),
+        problem=scene.fact("problem") or say_problem(scene),
         address=display_address(scene.fact("address")),
         registered=scene.recipient.address,
         lead=scene.lead_name(),

@@ -11,6 +11,7 @@ from gateway.model import EventFact
 from gateway.outbound import thread
 from gateway.outbound.addressing import display_address
 from gateway.outbound.letter import Part, is_message_id
+from gateway.outbound.notices.problems import say_problem
 from gateway.outbound.notices.rows import cell, say_age, say_day, say_state, subject_of
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.notices.ticket import agent_row, direct_thread, root_thread, writing
@@ -57,8 +58,15 @@ def _message(scene: Scene, event: EventFact) -> str:
 def _history_line(scene: Scene, event: EventFact) -> str:
     author = scene.person(event.party)
     who = f"  {scene.name(author)}" if author else ""
-    why = f"  ({clean_text(event.reason)})" if event.reason else ""
-    return f"{event.number:>4}  {scene.words.moment(event.at, scene.now):<18} {event.kind}{who}{why}"
+    said = _worded(scene, "kind", event.kind)
+    why = f"  ({_worded(scene, 'stopped', event.reason)})" if event.reason else ""
+    return f"{event.number:>4}  {scene.words.moment(event.at, scene.now):<18} {said}{who}{why}"
+
+
+def _worded(scene: Scene, table: str, code: str) -> str:
+    """A code in words, where words.toml has some."""
+    key = f"{table}_{code}"
+    return scene.words.say(key) if scene.words.knows(key) else clean_text(code)
 
 
 def _body(scene: Scene, verb: str) -> str:
@@ -87,7 +95,7 @@ def write_command(scene: Scene) -> Writing:
         problem=scene.fact("problem"),
         note_kept=scene.flag("note_kept"),
         body=_body(scene, verb),
-        verb=verb,
+        verb=_worded(scene, "verb", verb),
         files=[p.name for p in parts],
         left_out=left_out,
         links=links,
@@ -125,8 +133,7 @@ def _stopped_line(scene: Scene, row: dict[str, Any], links: tuple[Link, ...]) ->
     where = f"#{row['ticket']}" if row.get("ticket") else "-"
     when = say_day(datetime.fromisoformat(str(row["at"])), scene.words, scene.now, clock=True)
     author = cell(row.get("author") or scene.words.say("nobody"))
-    key = f"stopped_{row['reason']}"
-    why = scene.words.say(key) if scene.words.knows(key) else cell(row["reason"])
+    why = _worded(scene, "stopped", str(row["reason"]))
     line = f"  {'q' + str(row['row']):<6} {where:<6} {why:<19} {author:<28} {when}"
     return "\n".join((line, *(f"         {_tapped(scene, link)}:  {link.href}" for link in links)))
 
@@ -155,12 +162,10 @@ def _title(scene: Scene, rows: int) -> str:
 
 def _problem(scene: Scene) -> str:
     """Why nothing was done, as one sentence; "" when it was."""
-    key = f"held_{scene.notice.reason}"
-    if scene.fact("problem") or not scene.notice.reason or not scene.words.knows(key):
+    if scene.fact("problem"):
         return scene.fact("problem")
-    facts = {name: readable(scene.fact(name)) for name in ("verb", "value", "names", "hint")}
-    said = _sentence(scene.words.say(key, **facts))
-    return f"{said}." if said[-1:] not in ".?!" else said
+    said = _sentence(say_problem(scene))
+    return f"{said}." if said and said[-1:] not in ".?!" else said
 
 
 def _sentence(said: str) -> str:
