@@ -18,6 +18,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -200,20 +201,25 @@ class Daemon:
             return await asyncio.to_thread(self.presence.lead, f"mailbox:{mailbox.handle}")
 
         state = MailboxState(self.database)
-        reader = MailboxReader(
-            mailbox,
-            inbox=mailbox.inbox,
-            address=self.settings.inbox[mailbox.inbox].address,
-            receive=self.receiver.receive,
-            state=state,
-            report=report,
-            password=password,
-            clock=clock,
-            jitter=random.random,
-            may_read=may_read,
-        )
+        folders = {"imap": mailbox}
+        if mailbox.sent_folder:  # looked at, never touched
+            folders["sent"] = replace(mailbox, folder=mailbox.sent_folder, after="keep")
+        for source, folder in folders.items():
+            reader = MailboxReader(
+                folder,
+                inbox=mailbox.inbox,
+                address=self.settings.inbox[mailbox.inbox].address,
+                receive=self.receiver.receive,
+                state=state,
+                report=report,
+                password=password,
+                clock=clock,
+                jitter=random.random,
+                may_read=may_read,
+                source=source,
+            )
+            self._tasks.append(asyncio.create_task(reader.run(self._stop), name=f"{source} {mailbox.handle}"))
         junk = JunkWatch(mailbox, state=state, report=report, password=password, may_read=may_read)
-        self._tasks.append(asyncio.create_task(reader.run(self._stop), name=f"imap {mailbox.handle}"))
         self._tasks.append(asyncio.create_task(junk.run(self._stop), name=f"junk {mailbox.handle}"))
 
     def _listener(self, rules: ListenerRules) -> Listener:

@@ -55,7 +55,7 @@ class Envelope:
     reverse_path: str  # MAIL FROM; "" is the null reverse-path
     recipient: str  # RCPT TO exactly as the client gave it (case kept); IMAP: the mailbox's configured address
     inbox: str  # name of the inbox that owns the recipient ([inbox.NAME])
-    source: str  # "lmtp", "smtp", "imap:NAME", "inject", "import"
+    source: str  # "lmtp", "smtp", "imap:NAME", "sent:NAME" (what the mailbox itself sent), "inject", "import"
     received_at: datetime  # time of reception; every comparison of times uses it
     client_address: str = ""  # IP address of the client that the first MTA saw; "" unknown
     helo: str = ""

@@ -69,6 +69,11 @@ class Case:
         return self.findings.authentication.author
 
     @property
+    def sent_by_hand(self) -> bool:
+        """Whether it is a copy from the Sent folder of an inbox's own mailbox: out already, by somebody who may."""
+        return self.mail.envelope.source.startswith("sent:")
+
+    @property
     def proof(self) -> Proof:
         return self.findings.authentication.proof
 

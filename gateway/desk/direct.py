@@ -7,6 +7,8 @@ fields to somebody else's signed mail moves no ticket.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.address import fold_address, is_address
 from gateway.desk import assignment
 from gateway.desk.case import Case
@@ -14,7 +16,7 @@ from gateway.desk.deed import called
 from gateway.desk.deeds import carry_out, check_orders
 from gateway.desk.draft import Draft
 from gateway.desk.sides import find_reader
-from gateway.model import EventFact, Mailbox, Person, Plan, Proof, State, TicketChange
+from gateway.model import EventFact, Mailbox, Origin, Person, Plan, Proof, State, TicketChange
 
 _MOST_PEOPLE = 20
 """Addresses of one mail that become participants of a ticket begun by it."""
@@ -136,6 +138,44 @@ def plan_begun(case: Case) -> Plan:
     )
     draft.explain(f"begun by {person.agent} with {ticket.customer.address}; the customer has the mail")
     return draft.plan("new", opens=True)
+
+
+def plan_sent(case: Case) -> Plan:
+    """A mail from the Sent folder of the shared mailbox: an answer if it went to somebody who takes part.
+
+    The folder is our own, so nothing has to be proven; who of the desk wrote it nobody knows, unless From says so. What
+    we relayed ourselves comes by here too, where the provider keeps a copy, and so does what concerns no ticket.
+    """
+    ticket, author = case.ticket, case.author
+    desks_own = author is not None and (case.settings.is_own_address(author.address) or case.agent is not None)
+    fields, origin = case.findings.message.fields, case.findings.origin
+    marked = any(value.strip().lower() != "no" for value in fields.get("auto-submitted", ()))
+    by_hand = origin in (Origin.PERSON, Origin.OURSELVES) and not marked
+    ours = any(case.settings.id_domain in value for value in fields.get("x-loop", ()))
+    addressed = {fold_address(mailbox.address) for mailbox in _outside(case)}
+    reached = any(fold_address(p.address) in addressed for p in (ticket.participants if ticket else ()))
+    if ticket is None or ours or not desks_own or not reached or not by_hand:
+        draft = Draft(replace(case, ticket=None), reason="sent-folder")
+        draft.explain("from the Sent folder, and no answer by hand to anybody who takes part: nothing to record")
+        return draft.plan("discard")
+    draft, person = Draft(case, reason="sent-folder"), case.agent_person
+    number = draft.add_mail(
+        "answer",
+        party=person.party if person else 0,
+        public=True,
+        text=_text(case),
+        answers=case.match.event,
+        data={"direct": _reached(case)},
+    )
+    former = assignment.owner_of(case, ticket)
+    draft.change(TicketChange(owner=person.party if person and former is None else None, state=State.WAITING))
+    draft.clear_timers("unclaimed", "unanswered", "snooze")
+    told = [p for p in ((former,) if former else ()) if person is None or p.party != person.party]
+    desk = Person(party=0, address=case.ticket_inbox.address, name=case.ticket_inbox.name)
+    watching = assignment.watchers(case, person, former)
+    draft.notify("answered", [*told, *watching], about=number, author=person or desk)
+    draft.explain("answered from the shared mailbox itself: recorded, not sent again")
+    return draft.plan("sent")
 
 
 def _others(case: Case) -> tuple[Person, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gateway.desk import answering, filing, holding
+from gateway.desk import answering, direct, filing, holding
 from gateway.desk.brakes import spare
 from gateway.desk.case import Case
 from gateway.desk.direct import find_begun
@@ -32,6 +32,7 @@ _OUTCOMES: dict[str, Callable[[Case], Plan]] = {
     "repeat": filing.plan_repeat,
     "sibling": filing.plan_sibling,
     "discard": filing.plan_discarded,
+    "sent": direct.plan_sent,
     "hold": holding.plan_held,
     "wait": holding.plan_wait,
 }

@@ -77,6 +77,10 @@ def _loop(case: Case) -> bool:
     return own_loop or own_id or len(fields.get("received", ())) > MAX_RECEIVED
 
 
+def _sent_by_hand(case: Case) -> bool:
+    return case.sent_by_hand
+
+
 def _own_address(case: Case) -> bool:
     return case.author is not None and case.settings.is_own_address(case.author.address)
 
@@ -258,6 +262,7 @@ TABLE: tuple[Row, ...] = (
     Row("unreadable", "new-unproven", _unreadable),
     Row("header-ambiguous", "hold", _ambiguous),
     Row("delivery-report", "report", _bounce, "machine"),
+    Row("sent-folder", "sent", _sent_by_hand, "machine"),
     Row("loop", "hold", _loop, "machine", quarantine=True),
     Row("own-address", "hold", _own_address),
     Row("blocked", "hold", _blocked, quarantine=True),

@@ -64,11 +64,12 @@ class MailboxReader:
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
         may_read: MayRead = anybody,
+        source: str = "imap",
         patience: float = 60.0,
         pace: float = 1.0,
     ) -> None:
         """``address``: the envelope recipient of every mail; ``jitter``: 0 to 1; ``may_read``: asked before each pass,
-        as one gateway reads a mailbox at a time.
+        as one gateway reads a mailbox at a time; ``source``: "imap", or "sent" for the folder of what was sent.
 
         ``patience``: seconds of silence until a server is given up; ``pace``: seconds of the first pause after trouble.
         ValueError when the settings can never work.
@@ -79,7 +80,7 @@ class MailboxReader:
             reverse_path="",
             recipient=address,
             inbox=inbox,
-            source=f"imap:{mailbox.handle}",
+            source=f"{source}:{mailbox.handle}",
             received_at=clock(),
             trusted=mailbox.trusted,
         )

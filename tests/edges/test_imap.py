@@ -491,3 +491,12 @@ async def test_the_junk_folder_is_the_one_the_server_marks(dovecot: DovecotServe
     dovecot.append(ADDRESS, "M&APw-ll", make_mail(1))
     assert await watch.look() == 1
     assert "Müll" in desk.alarms[0][1]
+
+
+async def test_the_sent_folder_is_read_by_its_own_name_and_nothing_there_is_touched(dovecot: DovecotServer) -> None:
+    mail = make_mail(1)
+    dovecot.append(ADDRESS, "Sent", mail)
+    desk = Desk()
+    async with desk.reading(mailbox_of(dovecot, folder="Sent", after="keep"), source="sent"):
+        await desk.until(lambda: len(desk.mails) == 1)
+    assert desk.envelopes[0].source == "sent:support"

@@ -86,7 +86,7 @@ def write_held(scene: Scene) -> Writing:
         empty=empty,
         only_files=files,
         their_text=_told(scene, theirs, colleague),
-        colleague_first=scene.first(colleague or scene.owner),
+        colleague_first=scene.inbox.name if theirs and not theirs.party else scene.first(colleague or scene.owner),
         their_clock=words.moment(theirs.at, scene.now) if theirs else "",
         my_clock=words.moment(mine.at, scene.now) if mine else words.clock(scene.now),
         earlier_by=_earlier_by(scene, theirs, mine),
