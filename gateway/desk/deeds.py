@@ -25,7 +25,8 @@ from gateway.desk import (
 from gateway.desk.case import Case
 from gateway.desk.deed import Act, Check, Deed, Problem, called, held_behind, trouble
 from gateway.desk.draft import Draft
-from gateway.desk.verbs import BY_NAME, STATUS_VERBS
+from gateway.desk.spelling import find_verb, vocabulary
+from gateway.desk.verbs import BY_NAME, EXAMPLES, STATUS_VERBS
 from gateway.model import Command, Instruction, Person, State, TicketChange
 
 _TEXT_VERBS = frozenset({"note", "send", "ask"})
@@ -225,12 +226,28 @@ def _status(deed: Deed) -> str:
 
 
 def _help(deed: Deed) -> str:
+    names = vocabulary(deed.case.settings.commands.aliases)
+    topic = find_verb(deed.argument.lstrip("#"), names) if deed.argument else ""
+    verb = BY_NAME.get(topic)
+    about = (
+        {
+            "synopsis": verb.synopsis,
+            "effect": verb.effect,
+            "examples": "\n".join(EXAMPLES.get(verb.name, (f"#{verb.name}",))),
+            # An own word of the site is another name like ours.
+            "also": " ".join(f"#{name}" for name, meant in names.items() if meant == verb.name != name),
+            "who": verb.who,
+            "in_subject": "1" if verb.subject else "",
+        }
+        if verb
+        else {}
+    )
     deed.draft.notify(
         "help",
         [deed.person],
         about=deed.case.match.event,
         in_reply_to=deed.case.findings.message.message_id,
-        data={"topic": deed.command.argument.lower(), "subject": deed.case.findings.message.subject},
+        data={"topic": topic, "subject": deed.case.findings.message.subject, **about},
     )
     return ""
 

@@ -41,7 +41,8 @@ def followup(deed: Deed) -> str:
     assert at is not None
     deed.draft.add_event("followup", party=deed.person.party, reason=at.isoformat())
     deed.draft.change(TicketChange(state=State.WAITING))
-    deed.draft.clear_timers("unclaimed", "unanswered", "snooze")
+    # Whoever names a time is not asked before it what should become of the ticket, and nobody closes it meanwhile.
+    deed.draft.clear_timers("unclaimed", "unanswered", "snooze", "waiting", "autoclose")
     deed.draft.set_timer("followup", at, party=deed.person.party)
     deed.draft.explain(f"{deed.person.agent} is reminded at {at.isoformat()} if the customer stays silent")
     return f"followup {at.isoformat()}"

@@ -10,7 +10,7 @@ from gateway.desk.case import Case
 from gateway.desk.draft import Draft
 from gateway.desk.expiring import plan_collision_expired, plan_held
 from gateway.desk.offering import plan_offer_over
-from gateway.desk.reminders import set_reminders
+from gateway.desk.reminders import set_reminders, waiting_of
 from gateway.desk.watching import keep_watch
 from gateway.model import OutboundMail, Person, Plan, State, TicketChange, TicketFacts, Timer
 
@@ -137,6 +137,8 @@ def _follow_up(case: Case, timer: Timer) -> Plan:
         return draft.plan("clock")
     about = _last_mail(ticket)
     draft.notify("reminder", asked, about=about, author=ticket.customer, reason="followup", data={"step": "followup"})
+    for following in waiting_of(case, case.ticket_inbox):  # the silence is watched as any from now on
+        draft.set_timer(following.kind, following.due_at)
     draft.explain(f"{asked[0].agent} is reminded: no answer yet")
     return draft.plan("clock")
 

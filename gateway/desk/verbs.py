@@ -144,6 +144,41 @@ VERBS = (
 )
 """Every command, in the order of ``#help``."""
 
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "ask": ("#ask parts@example.com", "#ask parts@example.com Order 4711"),
+    "assign": ("#assign bob", "#assign bob@example.com"),
+    "note": ("#note she is a friend of Bob's", "#note"),
+    "status": ("#status solved", "#status pending"),
+    "snooze": ("#snooze 3d", "#snooze mon 9am", "#snooze 2026-12-12 14:00"),
+    "followup": ("#followup 3d", "#followup next week"),
+    "merge": ("#merge 4801", "#merge 4801, 4802"),
+    "split": ("#split", "#split Printer on the second floor"),
+    "move": ("#move billing",),
+    "subject": ("#subject Licences of the Berlin office",),
+    "prio": ("#prio high", "#prio 1"),
+    "tag": ("#tag vip", "#tag vip -old"),
+    "untag": ("#untag vip",),
+    "cc": ("#cc tom@example.com",),
+    "uncc": ("#uncc tom@example.com",),
+    "from": ("#from jane@example.com",),
+    "spam": ("#spam", "#spam q17"),
+    "notspam": ("#notspam", "#notspam q17"),
+    "block": ("#block", "#block q17"),
+    "show": ("#show 4827", "#show 4827 raw", "#show files"),
+    "history": ("#history", "#history 4827"),
+    "list": ("#list", "#list late", "#list quarantine"),
+    "search": ("#search invoice jane", '#search "exact words" is:open after:2026-10-01'),
+    "export": ("#export 4827",),
+    "report": ("#report", "#report week 46", "#report alice october", "#report off"),
+    "help": ("#help", "#help snooze"),
+    "digest": ("#digest now", "#digest hourly", "#digest off"),
+    "quiet": ("#quiet 18-8", "#quiet off"),
+    "away": ("#away", "#away until fri", "#away until 12 dec to bob"),
+    "timezone": ("#timezone Europe/Berlin",),
+    "also": ("#also alice@phone.example.com",),
+}
+"""Verb -> how it is written, for ``#help VERB``; a verb without any is written as its name."""
+
 STATUS_VERBS = {
     **dict.fromkeys(("solved", "closed", "resolved", "done"), "close"),
     **dict.fromkeys(("pending", "waiting"), "wait"),

@@ -929,3 +929,34 @@ def test_a_held_answer_is_sent_with_one_tap_once(desk: Desk, offer: OutboundMail
     (held,) = desk.reply(BOB, to_bob_of(desk, 1), "It is 12.")
     sent = [desk.tap(BOB, held, "send") for _ in range(2)]
     assert [JANE in {m.recipient for m in mails} for mails in sent] == [True, False]
+
+
+# ------------------------------------------------------------------ help with one verb; a follow-up and the silence
+
+
+def test_help_with_one_verb_explains_it(desk: Desk, offer: OutboundMail) -> None:
+    (said,) = desk.reply(ALICE, offer, "#help hide")
+    text = text_of(said)
+    assert "#snooze WHEN\nout of everybody's lists until then" in text
+    assert "  #snooze mon 9am\n" in text
+    assert "Also: #hide" in text and "Agents and leads." in text
+    assert "#claim" not in text, "the one verb, not all of them"
+    assert "Leads only." in text_of(to(desk.write(ALICE, "", subject="#help block"), ALICE))
+
+
+@pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
+def test_every_verb_is_explained(desk: Desk, verb: str) -> None:
+    text = text_of(to(desk.write(ALICE, "", subject=f"#help {verb}"), ALICE))
+    assert text.startswith(f"#{verb}")
+    assert f"  #{verb}" in text
+
+
+def test_who_asks_for_a_follow_up_is_not_asked_about_the_silence_before(desk: Desk, offer: OutboundMail) -> None:
+    desk.reply(ALICE, offer, "Please send the contract.")
+    assert "waiting" in desk.timers()
+    desk.reply(ALICE, offer, "#followup 12d")
+    assert desk.timers() == {"followup"}
+    assert desk.pass_time(timedelta(days=11)) == []
+    (said,) = desk.pass_time(timedelta(days=2))
+    assert (said.kind, said.recipient) == ("reminder", ALICE)
+    assert "waiting" in desk.timers(), "the silence goes on being watched"

@@ -51,7 +51,8 @@ list               verb (list, search, settings …), subject (of the command ma
                    count, query, more ("1": there are more), rows (JSON: [{number, subject, who, state, owner, wait,
                    span, until, late, changed, snippet}], see rows.py), stopped (JSON: [{row, ticket, reason, author,
                    at}]), text, done, problem; no ticket
-help               topic (a verb), subject; text replaces the built-in list; with or without a ticket
+help               topic (a verb; with synopsis, effect, examples, also, who, in_subject), subject;
+                   text replaces the built-in list; with or without a ticket
 digest             sections (JSON: [{title: late|yours|free, rows: [{number, subject, who, wait, span, until}]}]),
                    yours, free, late (numbers), new, closed, first_answer (seconds), away (JSON: [[name, until]]),
                    spam, held; no ticket

@@ -206,10 +206,18 @@ def write_help(scene: Scene) -> Writing:
     """All verbs, or one. In a ticket's thread when it was asked there."""
     topic = scene.fact("topic")
     template = f"help-{topic}.txt"
-    found = topic.isalpha() and scene.words.has(template)
+    found = topic.isalpha() and topic != "status" and scene.words.has(template)  # help-status.txt is the status line
+    about = f"about_{topic}"
     text = scene.render(
-        template if found else "help.txt",
+        template if found else "help-verb.txt" if scene.fact("effect") else "help.txt",
         topic=topic,
+        verb=topic,
+        synopsis=scene.fact("synopsis"),
+        effect=scene.words.say(about) if scene.words.knows(about) else scene.fact("effect"),
+        examples=[clean_text(line) for line in scene.notice.data.get("examples", "").splitlines()],
+        also=scene.fact("also"),
+        who=scene.fact("who"),
+        subject=scene.flag("in_subject"),
         body=readable(scene.notice.text),
         lead=scene.settings.agents[scene.recipient.agent].role == "lead"
         if scene.recipient.agent in scene.settings.agents
