@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from gateway.address import clean_text, fold_address
 from gateway.desk import assignment
 from gateway.desk.case import Case
 from gateway.desk.deed import Deed, Problem, held_behind, trouble
+from gateway.desk.offering import offer
 from gateway.desk.reminders import set_reminders
 from gateway.model import Command, State, TicketChange
 from gateway.settings import Inbox
@@ -80,16 +82,18 @@ def move(deed: Deed) -> str:
         return f"move {inbox.handle}"
     owner = assignment.owner_of(deed.case, deed.ticket)
     stays = owner is not None and any(a.handle == owner.agent for a in deed.case.settings.agents_of(inbox))
-    deed.draft.add_event("move", party=deed.person.party, reason=f"{deed.ticket.inbox} -> {inbox.handle}")
+    number = deed.draft.add_event("move", party=deed.person.party, reason=f"{deed.ticket.inbox} -> {inbox.handle}")
+    if owner is not None and not stays and owner.party != deed.person.party:
+        deed.draft.notify("answered", [owner], about=number, author=deed.person, reason="move")
     deed.draft.change(TicketChange(inbox=inbox.handle, owner=None if stays else 0))
     deed.draft.explain(f"moved to {inbox.handle}")
     if not stays and deed.ticket.state in (State.NEW, State.OPEN):
         deed.draft.change(TicketChange(state=State.NEW))
         last = next((e for e in reversed(deed.ticket.events) if e.kind == "mail" and e.public), None)
-        told = [p for p in assignment.pool(deed.case, inbox) if p.party != deed.person.party]
+        deed.draft.clear_timers("unclaimed", "unanswered", "offer")
         if last is not None:
-            deed.draft.notify("offer", told, about=last.number, author=deed.ticket.customer)
-        deed.draft.clear_timers("unclaimed", "unanswered")
+            there = replace(deed.case, ticket=replace(deed.ticket, inbox=inbox.handle, owner=None))
+            offer(deed.draft, there, last.number, deed.ticket.customer, but=deed.person.party)
         set_reminders(deed.draft, deed.case, owned=False, inbox=inbox)
     return f"move {inbox.handle}"
 

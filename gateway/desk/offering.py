@@ -55,7 +55,8 @@ def plan_offer_over(case: Case, timer: Timer) -> Plan:
         return draft.plan("clock")
     about = next((e.number for e in reversed(ticket.events) if e.kind == "mail" and e.public), 0)
     draft.add_event("passed", party=timer.party, answers=about)
-    asked = {e.party for e in ticket.events if e.kind == "offered"}
+    moved = max((e.number for e in ticket.events if e.kind == "move"), default=0)  # another inbox asks anew
+    asked = {e.party for e in ticket.events if e.kind == "offered" and e.number > moved}
     rest = [p for p in assignment.offered(case) if p.party not in asked]
     present = _by_load(case, rest)
     if case.ticket_inbox.offer.mode != "rotate":

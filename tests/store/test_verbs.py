@@ -12,7 +12,7 @@ from gateway.desk.deeds import DEEDS
 from gateway.desk.verbs import VERBS
 from gateway.model import Delivery, OutboundMail, Plan, Proof, State
 from gateway.outbound.transport import Attempt
-from gateway.settings import Agent, Hours, Inbox, Send
+from gateway.settings import Agent, Hours, Inbox, Offer, Send
 from gateway.store import deliveries, journal, tickets, timers
 from gateway.store.database import Database
 from tests.support.spine import SETTINGS, Road, address_of, header_of, make_mail, text_of
@@ -960,3 +960,36 @@ def test_who_asks_for_a_follow_up_is_not_asked_about_the_silence_before(desk: De
     (said,) = desk.pass_time(timedelta(days=2))
     assert (said.kind, said.recipient) == ("reminder", ALICE)
     assert "waiting" in desk.timers(), "the silence goes on being watched"
+
+
+# ------------------------------------------------------------------ moving by the rules of the other inbox
+
+
+def rotating(database: Database, mode: str = "rotate") -> Desk:
+    billing = replace(DESK.inbox["billing"], agents=("bob", "carol"), offer=Offer(mode=mode))
+    return Desk(database, replace(DESK, inbox={**DESK.inbox, "billing": billing}))
+
+
+def test_a_moved_ticket_is_offered_as_its_new_inbox_offers(database: Database) -> None:
+    desk = rotating(database)
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    out = desk.reply(ALICE, offer, "#move billing")
+    assert [(m.kind, m.recipient) for m in out if m.kind == "offer"] == [("offer", BOB)]
+    later = desk.pass_time(timedelta(minutes=16))
+    assert [m.recipient for m in later if m.kind == "offer"] == [CAROL]
+
+
+def test_an_inbox_that_offers_nothing_is_not_offered_what_moves_there(database: Database) -> None:
+    desk = rotating(database, mode="none")
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    assert [m.kind for m in desk.reply(ALICE, offer, "#move billing")] == ["command"]
+    assert "unclaimed-1" in desk.timers()
+
+
+def test_an_owner_who_does_not_work_there_is_told(database: Database) -> None:
+    desk = rotating(database)
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    desk.reply(ALICE, offer, "#claim")
+    (shown,) = desk.write(BOB, "", subject="#show 1")
+    out = desk.reply(BOB, shown, "#move billing")
+    assert "Bob moved it to Billing. You get no more mail about it" in text_of(to(out, ALICE))
