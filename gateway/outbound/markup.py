@@ -32,6 +32,9 @@ _PAGE = """<!doctype html>
 _QUOTE_STYLE = "margin:0 0 0 8px;padding-left:8px;border-left:2px solid #8886"
 _LINKS_STYLE = "font-size:15px;line-height:2"  # far enough apart for a thumb
 _RULE = '<hr style="border:0;border-top:1px solid #8886;margin:16px 0">'
+_GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
+_COMMAND = re.compile(r"^(#[a-z]+(?: [^&<]{1,40})?)(?=&emsp;)")
+_HEADING = re.compile(r"--- \S.* ---")
 _LINK = re.compile(r"^(?P<before>.*?)(?P<href>mailto:\S+)(?P<after>.*)$")
 
 
@@ -53,8 +56,22 @@ def _lines(block: list[str]) -> str:
     shown = []
     for line in block:
         body = line.lstrip(" ")
-        shown.append("&nbsp;" * (len(line) - len(body)) + escape(body))
+        # Columns stand two blanks or more apart in the text; HTML would run them together.
+        gaps = _GAP.sub("&emsp;", escape(body))
+        shown.append("&nbsp;" * (len(line) - len(body)) + _COMMAND.sub(r"<b>\1</b>", gaps))
     return "<br>\n".join(shown)
+
+
+def _earlier(heading: str, block: list[str]) -> str:
+    """The messages before this one: a real heading, and each in one piece, where the text breaks lines and indents."""
+    messages: list[str] = []
+    for line in block:
+        if line.startswith("  ") and messages:
+            messages[-1] += " " + line.strip()
+        else:
+            messages.append(line)
+    title = f'<h2 style="font-size:13px;margin:16px 0 4px;opacity:.7">{escape(heading)}</h2>'
+    return title + f'\n<div style="opacity:.85">{_lines(messages)}</div>'
 
 
 def _blocks(text: str, hrefs: Collection[str]) -> list[str]:
@@ -69,6 +86,8 @@ def _blocks(text: str, hrefs: Collection[str]) -> list[str]:
         if block and all(line.startswith(">") for line in block):
             inner = _lines([line[1:].removeprefix(" ") for line in block])
             made.append(f'<blockquote style="{_QUOTE_STYLE}">{inner}</blockquote>')
+        elif block and (heading := _HEADING.fullmatch(block[0])):
+            made.append(_earlier(heading[0], block[1:]))
         elif block:
             made.append(f"<p>{_lines(block)}</p>")
         block.clear()

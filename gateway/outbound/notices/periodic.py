@@ -114,7 +114,7 @@ def write_digest(scene: Scene) -> Writing:
 # ---------------------------------------------------------------------------------------------- report
 
 
-def _numbers_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def _numbers_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     # Small heads and narrow gaps: six columns have to fit a phone.
     style = "padding:2px 0 2px 8px"
     first, *others = heads
@@ -126,9 +126,8 @@ def _numbers_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[o
         cells = "".join(f'<td align="right" style="{style}">{escape(cell(value))}</td>' for value in values)
         lines.append(f'<tr><th scope="row" align="left">{escape(cell(name))}</th>{cells}</tr>')
     body = "\n".join(lines)
-    said = f'<caption style="text-align:left;white-space:nowrap;padding:0 0 4px">{escape(caption)}</caption>\n'
     return (
-        f'<table style="border-collapse:collapse;font-size:14px">\n{said if caption else ""}'
+        '<table style="border-collapse:collapse;font-size:14px">\n'
         f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
     )
 
@@ -237,16 +236,17 @@ def write_report(scene: Scene) -> Writing:
         f'<img src="cid:{escape(content_id)}" width="480" height="120" style="max-width:100%;height:auto" '
         f'alt="{escape(words.say("chart_alt", days=said))}">',
         _below_the_chart([day for day, _, _ in days]),
-        _numbers_table(words.say("chart_caption"), words.several("report_columns"), days),
+        f'<p style="margin:4px 0 12px">{escape(words.say("chart_caption"))}</p>',
+        _numbers_table(words.several("report_columns"), days),
         f"{_H2}{escape(words.say('report_times'))}</h2>",
         "<p>" + "<br>\n".join(f"{escape(label)}: {escape(value)}" for label, value in times) + "</p>",
         f"{_H2}{escape(words.say('report_agents'))}</h2>",
-        _numbers_table("", words.several("agent_columns"), agents),
+        _numbers_table(words.several("agent_columns"), agents),
     ]
     pieces += [f"<p>{escape(remark)}</p>"] if remark else []
     if tags:
         pieces.append(f"{_H2}{escape(words.say('report_tags'))}</h2>")
-        pieces.append(_numbers_table("", words.several("tag_columns"), tags))
+        pieces.append(_numbers_table(words.several("tag_columns"), tags))
     pieces += [f"<p>{escape(' '.join(block.split()))}</p>" for block in text.rstrip().split("\n\n")[-2:]]
     chart = bar_chart([(new, closed) for _, new, closed in days])
     csv = "day,new,closed\n" + "".join(f"{day},{new},{closed}\n" for day, new, closed in days)
