@@ -131,6 +131,12 @@ def test_a_mistake_about_a_question_never_sends_it_to_the_customer(desk: Desk, o
     assert JANE not in {m.recipient for m in corrected}
 
 
+def test_the_notice_of_a_mistyped_question_offers_the_customer_to_nobody(desk: Desk, offer: OutboundMail) -> None:
+    for line in (f"#aks {PAT}", "#ask supplier"):
+        shown = text_of(to(desk.reply(ALICE, offer, f"{line}\n{QUESTION}"), ALICE))
+        assert "#ask ADDRESS" in shown and "#send" not in shown and "subject=send" not in shown
+
+
 def test_a_mistyped_question_is_corrected_by_reply(desk: Desk, offer: OutboundMail) -> None:
     held = to(desk.reply(ALICE, offer, f"#ask supplier\n{QUESTION}"), ALICE)
     sent = to(desk.reply(ALICE, held, f"#ask {PAT}"), PAT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 from gateway.model import EventFact, HeldFact, Person
@@ -75,6 +76,8 @@ def write_held(scene: Scene) -> Writing:
     files = files if notice.reason == "empty" else []
     sends = template not in _WITHOUT_SEND and (asks or not empty or bool(files))
     for_third = _third_party(scene, mine, held)
+    meant_ask = notice.reason == "command" and not for_third and (scene.fact("hint") == "ask" or _is_ask(held))
+    sends = sends and not meant_ask
     orders = ("send", "discard") if sends else ("discard",) if empty else ()
     links = scene.links(orders, notice.about)
     bad_line = readable(held.bad_line if held and held.bad_line else scene.fact("bad_line"))
@@ -103,6 +106,7 @@ def write_held(scene: Scene) -> Writing:
         days=scene.settings.commands.hold_for.days,
         internal=bool(held and held.internal),
         again=scene.flag("again"),
+        meant_ask=meant_ask,
         **for_third,
         expiring=scene.when("expiring"),
         links=links,
@@ -117,6 +121,11 @@ def write_held(scene: Scene) -> Writing:
         ticket_event="held",
         links=links,
     )
+
+
+def _is_ask(held: HeldFact | None) -> bool:
+    """Whether the line nobody understood was an #ask: its text is not for the customer."""
+    return bool(held and re.match(r"[#!/ ]*ask\b", held.bad_line, re.IGNORECASE))
 
 
 def _third_party(scene: Scene, event: EventFact | None, held: HeldFact | None) -> dict[str, str]:

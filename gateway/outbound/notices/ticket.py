@@ -220,7 +220,7 @@ def write_unproven(scene: Scene) -> Writing:
     )
     name = claimed.replace("@", " at ") or scene.inbox.name
     return writing(
-        agent_row(scene, "s" if third else "a", scene.notice.event),
+        agent_row(scene, "s" if third else "a", scene.notice.event, name=scene.in_header(third) if third else ""),
         root_thread(scene, thread.about(scene.ticket, scene.recipient, scene.notice.about, scene.notice.event)),
         from_name=scene.words.say("via", name=name, inbox=scene.inbox.name),
         text=text,
