@@ -43,6 +43,11 @@ _AGAINST = (
 )
 """Pairs that make no sense together, besides those the grammar knows (verbs.CONTRADICTIONS)."""
 
+_ONE_VALUE = frozenset(
+    {"assign", "snooze", "followup", "move", "subject", "prio", "from", "digest", "quiet", "away", "timezone"}
+)
+"""Verbs that set one thing: twice with two values, nobody can tell which is meant."""
+
 _ALONE = frozenset({"merge", "split", "undo"})
 """Verbs that change which ticket is meant: text for the customer beside them would go who knows where."""
 
@@ -76,6 +81,11 @@ def _check_known(case: Case, command: Command) -> Problem | None:
 
 def _check_company(case: Case, command: Command) -> Problem | None:
     """Commands and text that do not go together."""
+    if command.verb in _ONE_VALUE:
+        other = next((c for c in case.orders.commands if c.verb == command.verb and not _alike(c, command)), None)
+        if other is not None:
+            said = [f"{c.verb} {c.argument}".strip() for c in (command, other)]
+            return Problem("contradiction", {"verb": said[0], "value": said[1], "names": ""})
     others = [_plain(c) for c in case.orders.commands if c is not command]
     for one, against in _AGAINST:
         if _plain(command) == one:
@@ -87,6 +97,10 @@ def _check_company(case: Case, command: Command) -> Problem | None:
         if public or any(verb != "note" for verb in others):
             return trouble("alone", command)
     return None
+
+
+def _alike(one: Command, other: Command) -> bool:
+    return one.argument.strip().lower() == other.argument.strip().lower()
 
 
 def _plain(command: Command) -> str:
