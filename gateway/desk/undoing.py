@@ -141,6 +141,8 @@ def undo(deed: Deed) -> str:
     for number in found.relayed:
         draft.withdraw(number)
     back = _columns_back(deed.ticket, was)
+    if back.get("owner") and not _is_there(deed.case, back["owner"]):
+        back["owner"] = 0  # who had it before has left since: it is everybody's, and its clock says so
     _put_back(draft, back, was)
     draft.change(TicketChange(add_participants=_parties(was, "left"), remove_participants=_parties(was, "joined")))
     chosen = deed.case.facts.choices
@@ -155,6 +157,11 @@ def undo(deed: Deed) -> str:
         rejoin(deed, int(was["split"]))
     draft.explain(f"event {found.event.number} of {deed.person.agent} undone")
     return "undo-answer" if found.relayed else "undo"
+
+
+def _is_there(case: Case, party: int) -> bool:
+    agents = case.settings.agents
+    return any(p.party == party and h in agents and agents[h].enabled for h, p in case.facts.agents.items())
 
 
 def _parties(was: Mapping[str, Any], name: str) -> tuple[int, ...]:

@@ -239,3 +239,15 @@ def test_a_ticket_no_row_watches_is_found_at_the_next_start(desk: Desk) -> None:
         timers.clear(tx, 1)
         clockwork.start_rounds(tx, desk.road.settings, desk.road.now)
     assert told(desk.pass_time(timedelta(0))) == [("reminder", ALICE), ("reminder", BOB)]
+
+
+def test_an_undo_gives_nothing_back_to_an_agent_who_left(desk: Desk) -> None:
+    mails = desk.write(JANE, "We have 10 licences, not 12.")
+    desk.reply(BOB, to(mails, BOB), "#claim")
+    desk.reply(ALICE, to(mails, ALICE), "#claim")
+    agents = desk.road.settings.agents
+    left = {**agents, "bob": replace(agents["bob"], enabled=False)}
+    desk.road.settings = replace(desk.road.settings, agents=left)
+    desk.reply(ALICE, to(mails, ALICE), "#undo")
+    assert desk.ticket().owner is None
+    assert told(desk.pass_time(timedelta(minutes=31))) == [("reminder", ALICE)]
