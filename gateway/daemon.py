@@ -19,14 +19,17 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from gateway import clockwork, maillog, metrics
 from gateway.address import domain_of, fold_address
+from gateway.alarms import Alarms
 from gateway.analysis.cage import Cage
 from gateway.analysis.cage import Resolver as DnsResolver
 from gateway.analysis.reading_rules import Rules, rules_of
+from gateway.clock import clock, steady
 from gateway.configure import ConfigurationError, read_secret
 from gateway.errors import TemporaryError
 from gateway.ingest.imap import MailboxReader
@@ -41,16 +44,17 @@ from gateway.receive import Receiver
 from gateway.resolver import Resolver
 from gateway.safekeeping.keeper import Keeper
 from gateway.schedule import Job, start_schedule
+from gateway.service_manager import Watchdog, notify
 from gateway.settings import Imap, Settings
 from gateway.store.database import Database
 from gateway.store.mailboxes import MailboxState
 from gateway.store.presence import Presence
+from gateway.store.setback import bring_forward
 from gateway.threading.clues import is_bad_token
-from gateway.workers import Intake, Outbox, Reminders, Worker, clock
+from gateway.workers import Intake, Outbox, Reminders, Worker
 
 STOP_SECONDS = 60.0
 """How long sessions inside DATA and mails in hand may take at the end (TimeoutStopSec is longer)."""
-_STALE_SECONDS = 50.0
 _DATABASE_PAUSE = 2.0
 _PRESENCE_PAUSE = 5.0
 _LAST_WORDS = 2.0
@@ -81,6 +85,7 @@ class Daemon:
         """Everything up. Raises ConfigurationError, AlreadyRunningError, TemporaryError, OSError."""
         settings = self.settings
         maillog.configure(settings.log)
+        steady.settle = settings.ticketgate.clock_settle
         if settings.metrics.listen or settings.metrics.textfile:
             metrics.enable()
         self.database = Database(settings.storage.url)
@@ -101,15 +106,18 @@ class Daemon:
         self.receiver = Receiver(self.database, max_size=_largest(settings), wake=self._received)
         self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, self._name)
         self.outbox = Outbox(self.database, self.transport, lambda: self.settings, self._name)
+        self.alarms = Alarms(self.database, lambda: self.settings, lambda: self.outbox.worker.wake())
         self.reminders = Reminders(self.database, lambda: self.settings, self._name)
         self.intake.after = self.reminders.after = self._planned
         self.record = Worker("record", lambda: self.keeper.round(clock()))
+        self.watchdog = Watchdog()
         for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker, self.record):
             self._tasks.append(asyncio.create_task(worker.run(), name=worker.name))
+            self.watchdog.watch(worker.name, worker.overdue)
         self._tasks.append(asyncio.create_task(self._look_around(), name="presence"))
         self._schedule = start_schedule(self._jobs())
         await self._open_edges()
-        _notify("READY=1", f"STATUS={len(settings.inbox)} inboxes, {len(settings.agents)} agents")
+        notify("READY=1", f"STATUS={len(settings.inbox)} inboxes, {len(settings.agents)} agents")
         maillog.started("ticketgate", settings.storage.url.partition("@")[2] or settings.storage.url)
 
     def _take_lock(self) -> None:
@@ -191,11 +199,7 @@ class Daemon:
         async def password(_fresh: bool) -> str:
             return await asyncio.to_thread(read_secret, mailbox.secret)
 
-        def report(problem: str, what: str) -> None:
-            if what:
-                maillog.mailbox_trouble(mailbox.handle, f"{problem}: {what}")
-            else:
-                maillog.mailbox_well(mailbox.handle)
+        report = partial(self.alarms.hear_mailbox, mailbox)
 
         async def may_read() -> bool:
             return await asyncio.to_thread(self.presence.lead, f"mailbox:{mailbox.handle}")
@@ -219,8 +223,11 @@ class Daemon:
                 source=source,
             )
             self._tasks.append(asyncio.create_task(reader.run(self._stop), name=f"{source} {mailbox.handle}"))
+            self.watchdog.watch(f"{source} {mailbox.handle}", reader.beat.overdue)
         junk = JunkWatch(mailbox, state=state, report=report, password=password, may_read=may_read)
         self._tasks.append(asyncio.create_task(junk.run(self._stop), name=f"junk {mailbox.handle}"))
+        if mailbox.junk_folder not in ("", "off"):
+            self.watchdog.watch(f"junk {mailbox.handle}", junk.beat.overdue)
 
     def _listener(self, rules: ListenerRules) -> Listener:
         return Listener(
@@ -258,18 +265,29 @@ class Daemon:
             Job("outbox", 2, self.outbox.worker.wake),
             Job("reminders", 10, self.reminders.worker.wake),
             Job("record", 15, self.record.wake),
-            Job("watchdog", 10, self._watchdog),
+            Job("clock", 2, self._look_at_clock),
+            Job("watchdog", 10, self._watch),
         ]
         if self.settings.metrics.textfile:
             jobs.append(Job("metrics", 30, lambda: metrics.write_textfile(Path(self.settings.metrics.textfile))))
         return jobs
 
-    def _watchdog(self) -> None:
-        """Feed systemd only while every worker comes round: a hang restarts us, an outage elsewhere does not."""
-        now = time.monotonic()
-        workers: tuple[Worker, ...] = (self.intake.worker, self.outbox.worker, self.reminders.worker)
-        if not self.database.broken and all(now - worker.progress < _STALE_SECONDS for worker in workers):
-            _notify("WATCHDOG=1")
+    def _watch(self) -> None:
+        if not self.database.broken:
+            self.watchdog.feed()
+
+    def _look_at_clock(self) -> None:
+        for jump in steady.take_jumps():
+            self.alarms.hear_clock(jump)
+            if jump.believed and jump.by:
+                self._tasks.append(asyncio.create_task(self._follow_clock(-jump.by)))
+
+    async def _follow_clock(self, back: timedelta) -> None:
+        """Where the clock was set back, what waits for a retry need not wait for it again."""
+        with contextlib.suppress(TemporaryError):
+            if back > timedelta():
+                await self.database.write(lambda tx: bring_forward(tx, back, self._name, clock()))
+        self._wake_workers()
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; SIGHUP reloads; a second SIGTERM ends at once."""
@@ -291,7 +309,7 @@ class Daemon:
         """Read the configuration again; a bad one changes nothing."""
         if self._reload is None:
             return
-        _notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             self.settings = self._reload()
         except (ConfigurationError, OSError) as error:
@@ -300,7 +318,7 @@ class Daemon:
             self.cage.renew_rules(self._rules())
             self._tasks.append(asyncio.create_task(self._renew_agents()))
             maillog.noted("reloaded")
-        _notify("READY=1")
+        notify("READY=1")
 
     async def _renew_agents(self) -> None:
         with contextlib.suppress(TemporaryError):
@@ -309,7 +327,7 @@ class Daemon:
     async def _give_up(self) -> None:
         """The store cannot be trusted any more: whoever waits hears 451, and the process ends without closing it."""
         maillog.alerted("database", self.database.broken)
-        _notify("STOPPING=1")
+        notify("STOPPING=1")
         for listener in self._listeners:
             await listener.stop(grace=_LAST_WORDS)
         await self.cage.close()
@@ -321,11 +339,11 @@ class Daemon:
 
     async def stop(self) -> None:
         """Edges first, then the mail in hand, then the rest."""
-        _notify("STOPPING=1")
+        notify("STOPPING=1")
         self._stop.set()
         for listener in self._listeners:
             await listener.stop(STOP_SECONDS / 2)
-        self._schedule.shutdown(wait=False)
+        self._schedule.stop()
         for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker, self.record):
             worker.stop()
         _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS / 2)
@@ -379,14 +397,3 @@ def _server_tls(certificate: str, key: str) -> ssl.SSLContext | None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key.removeprefix("file:") or None)
     return context
-
-
-def _notify(*lines: str) -> None:
-    """Tell systemd (sd_notify(3)); nothing happens outside systemd."""
-    place = os.environ.get("NOTIFY_SOCKET", "")
-    if not place:
-        return
-    address = "\0" + place[1:] if place.startswith("@") else place
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, contextlib.suppress(OSError):
-        channel.settimeout(1.0)  # a manager that does not read must not stop the mail
-        channel.sendto("\n".join(lines).encode(), address)

@@ -479,6 +479,8 @@ class General:
     """Addresses told about trouble."""
     admin_quiet_period: Duration = _minutes(60)
     """The same problem is mailed at most once per period."""
+    clock_settle: Duration = _minutes(5)
+    """A clock that jumps by more than a minute is believed after this; till then time goes on from where it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

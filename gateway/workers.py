@@ -10,20 +10,21 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
 from gateway import clockwork, deliver, maillog, pipeline
 from gateway.analysis.cage import Cage, Resolver
+from gateway.clock import clock
 from gateway.errors import TemporaryError
 from gateway.model import Delivery, InboundMail, OutboundMail, Plan, Timer
 from gateway.outbound.breaker import REPLY, Breaker, write_alarm
 from gateway.outbound.transport import Attempt, Transport
 from gateway.settings import Settings
 from gateway.store import deliveries, journal, timers
-from gateway.store.database import Database
+from gateway.store.database import ContentionError, Database
 
 LEASE = timedelta(minutes=5)
 """After this a row that its worker lost sight of is claimed again; a dead gateway's rows are taken back at once."""
@@ -36,11 +37,6 @@ CLAIM = 16
 FAILURES = 3
 """Failures of our own code on one mail before it is held and reported (security.md 14.4)."""
 _PAUSE = timedelta(seconds=20)
-
-
-def clock() -> datetime:
-    """Now, in UTC. The only clock of the workers."""
-    return datetime.now(UTC)
 
 
 class Worker:
@@ -56,6 +52,15 @@ class Worker:
     def wake(self) -> None:
         """There may be work."""
         self._bell.set()
+
+    def overdue(self, now: float) -> float:
+        """For the watchdog: seconds at this monotonic time since it came round; it does every thirty."""
+        return now - self.progress
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to end."""
+        return self._stopping
 
     def stop(self) -> None:
         """Finish the batch in hand and end."""
@@ -94,6 +99,7 @@ class Intake:
         )
         self._flying: dict[asyncio.Task[None], InboundMail] = {}
         self._more = False  # the last claim was full: there may be mail that nobody rings for
+        self._unsure = False  # a claim, or the end of one, may be committed although we were not told
         self.worker = Worker("intake", self._round)
         self.after: Callable[[Plan], None] = lambda plan: None
         """Called after each commit: wakes the outbox."""
@@ -105,7 +111,15 @@ class Intake:
             return False
         now = clock()
         mine = {mail.id for mail in self._flying.values()}
-        mails = await self._database.write(lambda tx: journal.claim(tx, CLAIM, self._host, now, LEASE, mine))
+        unsure, self._unsure = self._unsure, True
+
+        def claim(tx: Connection) -> list[InboundMail]:
+            if unsure:
+                journal.expire_leases(tx, now, self._host, mine)
+            return journal.claim(tx, CLAIM, self._host, now, LEASE, mine)
+
+        mails = await self._database.write(claim)
+        self._unsure = False
         for mail in mails:
             task = asyncio.create_task(self._one(mail))
             self._flying[task] = mail
@@ -151,7 +165,8 @@ class Intake:
         maillog.worker_error("intake", error, journal_id=mail.id)
         now, cause = clock(), maillog.describe(error)
         try:
-            if not isinstance(error, TemporaryError) and mail.attempts + 1 >= FAILURES:
+            ours = not isinstance(error, TemporaryError) or isinstance(error, ContentionError)
+            if ours and mail.attempts + 1 >= FAILURES:
                 await self._database.write(lambda tx: journal.hold(tx, mail.id, f"our-failure: {cause}"))
                 maillog.held(mail.id, "our-failure")
             else:
@@ -159,7 +174,8 @@ class Intake:
                 await self._database.write(lambda tx: journal.retry(tx, mail.id, cause, later))
                 maillog.postponed(mail.id, cause, attempt=mail.attempts + 1)
         except TemporaryError as again:
-            maillog.worker_error("intake", again, journal_id=mail.id)  # its lease runs out by itself
+            maillog.worker_error("intake", again, journal_id=mail.id)
+            self._unsure = True
 
 
 class Outbox:
@@ -172,7 +188,9 @@ class Outbox:
     def __init__(self, database: Database, transport: Transport, settings: Callable[[], Settings], host: str) -> None:
         self._database, self._transport, self._settings, self._host = database, transport, settings, host
         self._flying: dict[asyncio.Task[None], int] = {}  # numbers of deliveries
+        self._unrecorded: set[int] = set()  # tried, and what came of it could not be written down
         self._more = False  # the last claim was full, or there was no room for one
+        self._unsure = False  # a claim may be committed although we were not told
         self._breaker = Breaker()
         self.worker = Worker("outbox", self._round)
 
@@ -182,10 +200,17 @@ class Outbox:
         if room > 0:
             now = clock()
             mine = set(self._flying.values())
-            claimed = await self._database.write(
-                lambda tx: deliveries.claim_due(tx, room, self._host, now, LEASE, mine)
-            )
-            for delivery in await self._without_surplus(claimed, now):
+            unsure, self._unsure = self._unsure, True
+
+            def claim(tx: Connection) -> list[Delivery]:
+                if unsure:
+                    deliveries.put_back_untried(tx, now, self._host, mine | self._unrecorded)
+                return deliveries.claim_due(tx, room, self._host, now, LEASE, mine)
+
+            claimed = await self._database.write(claim)
+            leaving = await self._without_surplus(claimed, now)
+            self._unsure = False
+            for delivery in leaving:
                 task = asyncio.create_task(self._one(delivery))
                 self._flying[task] = delivery.id
                 task.add_done_callback(self._landed)
@@ -231,6 +256,7 @@ class Outbox:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  its lease runs out and what may be sent again is
+            self._unrecorded.add(delivery.id)
             maillog.worker_error("outbox", error, ticket=delivery.mail.ticket)
             return
         mail, reply = delivery.mail, attempt.reply
@@ -247,12 +273,13 @@ class Outbox:
 
     async def _record(self, delivery: Delivery, attempt: Attempt) -> deliver.Outcome:
         """Write down what came of it, patiently: a mail that left and is not known to have left would leave again."""
-        for pause in (0.5, 2.0, 8.0):
+        pauses = iter((0.5, 2.0))
+        while not self.worker.stopping:
             try:
                 return await self._write_down(delivery, attempt)
             except TemporaryError as error:
                 maillog.worker_error("outbox", error, ticket=delivery.mail.ticket)
-                await asyncio.sleep(pause)
+                await asyncio.sleep(next(pauses, 8.0))
         return await self._write_down(delivery, attempt)
 
     async def _write_down(self, delivery: Delivery, attempt: Attempt) -> deliver.Outcome:
@@ -265,22 +292,32 @@ class Reminders:
 
     def __init__(self, database: Database, settings: Callable[[], Settings], host: str) -> None:
         self._database, self._settings, self._host = database, settings, host
+        self._unsure = False  # a claim, or the end of one, may be committed although we were not told
         self.worker = Worker("reminders", self._round)
         self.after: Callable[[Plan], None] = lambda plan: None
 
     async def _round(self) -> bool:
         now = clock()
-        due = await self._database.write(lambda tx: timers.claim_due(tx, 50, self._host, now, LEASE))
+        unsure, self._unsure = self._unsure, True
+
+        def claim(tx: Connection) -> list[Timer]:
+            if unsure:
+                timers.expire_leases(tx, now, self._host)  # none is in hand between two rounds
+            return timers.claim_due(tx, 50, self._host, now, LEASE)
+
+        due = await self._database.write(claim)
+        self._unsure = False
         for timer in due:
             await self._one(timer)
-        return bool(due)
+        return bool(due) and not self._unsure  # what failed waits for the next bell
 
     async def _one(self, timer: Timer) -> None:
         settings = self._settings()
         try:
             plan = await self._database.write(lambda tx: clockwork.remind(tx, timer, settings, clock()))
-        except Exception as error:  # noqa: BLE001  its lease runs out and it is tried again
+        except Exception as error:  # noqa: BLE001  its lease runs out and it is tried again; trouble may be over sooner
             maillog.worker_error("reminders", error, ticket=timer.ticket)
+            self._unsure = self._unsure or isinstance(error, TemporaryError)
             return
         if plan is not None:
             maillog.reminded(timer.kind, ticket=timer.ticket)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from gateway import settings
+from gateway.ingest.beat import Beat
 from gateway.ingest.imap_client import ImapError, ImapSession, LoginRefused, Refused, open_mailbox
 from gateway.ingest.imap_folder import (
     Folder,
@@ -91,6 +92,7 @@ class MailboxReader:
         self._failures = 0
         self._problems: set[str] = set()
         self._last_error = ""
+        self.beat = Beat()
         self.last_success = 0.0
         """Event loop's monotonic time of the last complete pass; of the start before the first."""
 
@@ -99,11 +101,12 @@ class MailboxReader:
         loop = asyncio.get_running_loop()
         self.last_success = loop.time()
         while not stop.is_set():
+            self.beat.come_round()
             self._work.progress = False
             try:
                 if not await self._may_read():
                     self.last_success = loop.time()  # another gateway reads it, and has the alarms
-                    await _pause(stop, _OTHERS * self._pace)
+                    await self._rest(stop, _OTHERS * self._pace)
                     continue
                 await self._visit(stop)
             except LoginRefused as error:
@@ -120,7 +123,7 @@ class MailboxReader:
             if silent >= self._mailbox.alert_after.total_seconds():
                 self._report("silent", f"nothing fetched for {silent / 60:.0f} minutes: {self._last_error}")
             self._failures = 0 if self._work.progress else self._failures + 1
-            await _pause(stop, self._delay())
+            await self._rest(stop, self._delay())
 
     def _delay(self) -> float:
         """Doubled with every failure, up to two minutes, half of it by chance: many gateways never knock together."""
@@ -157,17 +160,21 @@ class MailboxReader:
 
     async def _open(self) -> ImapSession:
         try:
-            return await open_mailbox(self._mailbox, await self._password(False), patience=self._patience)
+            return await self._log_in(fresh=False)
         except LoginRefused:
             if not self._mailbox.auth.startswith("oauth2"):
                 raise
-        return await open_mailbox(self._mailbox, await self._password(True), patience=self._patience)
+        return await self._log_in(fresh=True)
+
+    async def _log_in(self, *, fresh: bool) -> ImapSession:
+        password = await self._password(fresh)
+        return await open_mailbox(self._mailbox, password, patience=self._patience, beat=self.beat)
 
     async def _wait(self, session: ImapSession, longest: float, stop: asyncio.Event) -> None:
         """Until the next pass is due. IDLE only shortens this: the poll comes whatever the server says."""
         seconds = max(self._pace, min(longest, self._mailbox.poll_interval.total_seconds()))
         if not self._mailbox.idle or "IDLE" not in session.capabilities:
-            await _pause(stop, seconds)
+            await self._rest(stop, seconds)
             return
         idling = asyncio.ensure_future(session.idle(seconds))
         stopping = asyncio.ensure_future(stop.wait())
@@ -183,7 +190,12 @@ class MailboxReader:
                 with contextlib.suppress(asyncio.CancelledError, ImapError):
                     await idling
 
+    async def _rest(self, stop: asyncio.Event, seconds: float) -> None:
+        self.beat.come_round(seconds)
+        await _pause(stop, seconds)
+
     def _succeeded(self) -> None:
+        self.beat.come_round()
         self.last_success = asyncio.get_running_loop().time()
         self._failures = 0
         for problem in sorted(self._problems & {"login", "folder", "silent", "storing", "trouble"}):

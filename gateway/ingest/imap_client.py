@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway import settings
+from gateway.ingest.beat import Beat
 from gateway.ingest.imap_syntax import (
     Response,
     SyntaxViolation,
@@ -216,7 +217,9 @@ class ImapSession:
         self._connection.discard()
 
 
-async def open_mailbox(account: settings.Imap, password: str, *, patience: float = 60.0) -> ImapSession:
+async def open_mailbox(
+    account: settings.Imap, password: str, *, patience: float = 60.0, beat: Beat | None = None
+) -> ImapSession:
     """Connect, verify, log in. ``password``: the access token for the oauth2 kinds; ``patience``: seconds.
 
     LoginRefused when the server refuses us or we refuse the server; ImapError for everything else that fails.
@@ -227,7 +230,7 @@ async def open_mailbox(account: settings.Imap, password: str, *, patience: float
         context = None if account.tls == "none" else ssl.create_default_context(cafile=account.ca_file or None)
     except OSError as error:
         raise ImapError(f"cannot read {account.ca_file}: {error}") from error
-    connection = Connection(account.host, account.port, context if account.tls == "implicit" else None, patience)
+    connection = Connection(account.host, account.port, context if account.tls == "implicit" else None, patience, beat)
     try:
         await connection.greet()
         if context and account.tls != "implicit":

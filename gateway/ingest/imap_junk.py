@@ -10,6 +10,7 @@ import contextlib
 from dataclasses import replace
 
 from gateway import settings
+from gateway.ingest.beat import Beat
 from gateway.ingest.imap_client import MAX_RANGE, ImapError, ImapSession, Refused, open_mailbox
 from gateway.ingest.imap_folder import ImapState, MayRead, Password, Report, anybody
 from gateway.model import ImapMark
@@ -35,10 +36,12 @@ class JunkWatch:
         """``mailbox.junk_folder``: a name, or "auto" for the folder the server marks as junk; "" or "off" for none."""
         self._mailbox, self._state, self._report = mailbox, state, report
         self._password, self._may_read, self._patience = password, may_read, patience
+        self.beat = Beat()
 
     async def run(self, stop: asyncio.Event, interval: float = INTERVAL) -> None:
         """Look every ``interval`` seconds until stopped; a look that fails is left to the next."""
         while self._mailbox.junk_folder not in ("", "off") and not stop.is_set():
+            self.beat.come_round()
             try:
                 if await self._may_read():
                     await self.look()
@@ -46,13 +49,15 @@ class JunkWatch:
                 pass  # MailboxReader has the same server and raises the alarm
             except Exception as error:  # noqa: BLE001 - the edge: the database or the secret may be back next time
                 self._report("junk", f"{type(error).__name__}: {error}")
+            self.beat.come_round(interval)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await stop.wait()
 
     async def look(self) -> int:
         """How many mails are new since the last look, 0 on the first; reported when there are any. ImapError."""
-        session = await open_mailbox(self._mailbox, await self._password(False), patience=self._patience)
+        password = await self._password(False)
+        session = await open_mailbox(self._mailbox, password, patience=self._patience, beat=self.beat)
         try:
             name = await self._find(session)
             return await self._count(session, name) if name else 0

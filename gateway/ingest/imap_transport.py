@@ -18,6 +18,7 @@ from typing import Any
 import aioimaplib
 from aioimaplib import aioimaplib as library
 
+from gateway.ingest.beat import Beat
 from gateway.ingest.imap_syntax import LiteralTooLarge, Response, ResponseReader, SyntaxViolation
 
 SPARE = 1024 * 1024
@@ -212,10 +213,13 @@ class _Client(aioimaplib.IMAP4):  # type: ignore[misc]
 class Connection:
     """Commands and answers on one connection. After any exception but Unsupported it is closed for good."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, patience: float) -> None:
+    def __init__(
+        self, host: str, port: int, tls: ssl.SSLContext | None, patience: float, beat: Beat | None = None
+    ) -> None:
         """Begin to connect, with TLS from the first byte if a context is given; ``patience``: seconds of silence."""
         self._host = host
         self.patience = patience
+        self._beat = beat or Beat()
         self._client = _Client(host, port, ssl_context=tls)
         self._protocol: _Protocol = self._client.protocol
 
@@ -288,6 +292,7 @@ class Connection:
         protocol.allowance, protocol.received = room, 0
         command = library.Command(name, protocol.new_tag(), *arguments, prefix=prefix, loop=protocol.loop)
         silence = self.patience + extra
+        self._beat.come_round(extra)
         async with self._deadline(silence, silence + room / _SLOWEST, name):
             result = await protocol.execute(command)
         text = result.lines[-1] if result.lines and isinstance(result.lines[-1], bytes) else b""
@@ -304,6 +309,7 @@ class Connection:
             async with asyncio.timeout(silence) as limit:
 
                 def renew() -> None:
+                    self._beat.come_round()
                     if not limit.expired():
                         limit.reschedule(min(end, loop.time() + silence))
 

@@ -13,7 +13,6 @@ import ipaddress
 import re
 import secrets
 from collections import defaultdict
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from aiosmtpd import __version__
@@ -22,6 +21,7 @@ from aiosmtpd.smtp import SMTP
 
 from gateway import maillog
 from gateway.address import clean_text, domain_of
+from gateway.clock import clock
 from gateway.errors import REPLIES, TemporaryError, TicketgateError
 from gateway.ingest.data import Block
 from gateway.ingest.intake import Intake
@@ -352,7 +352,7 @@ class SmtpSession(SMTP):
             recipient=self.envelope.rcpt_tos[0],
             inbox=self.inbox.handle,
             source=self.intake.rules.protocol,
-            received_at=datetime.now(UTC),
+            received_at=clock(),
             client_address=forwarded.address or (self.client if direct else ""),
             helo=forwarded.helo or (clean_text(self.session.host_name or "", 255) if direct else ""),
             trusted=not direct,

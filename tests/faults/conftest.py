@@ -8,6 +8,9 @@ import pytest
 
 from tests.faults.stepping import Bench, open_bench
 from tests.support.databases import SQLITE_AND_POSTGRESQL, PostgresServer
+from tests.system.conftest import resolver
+
+__all__ = ["resolver"]
 
 
 @pytest.fixture(scope="session")
