@@ -147,6 +147,8 @@ class Play:
             text = f"{self._mark(mine, step.deed)} {text}"
         if step.deed == "ask":
             text = f"#ask {SUPPLIER}\n\n{self._mark(self.for_supplier, 'asked')} {text}"
+        if step.deed == "answer" and answered.kind in ("third", "asked"):
+            text = f"{self._mark(self.for_supplier, 'back')} {text}"  # a reply goes where the mail came from
         subject = "Re: " + header_of(answered, "Subject")
         self._arrive(who, *compose(step, text, answered), subject=subject, answered=answered)
 
