@@ -1,4 +1,4 @@
-"""Facts, leaves, seals: how the record is hashed, chained and signed (decision 0010). Pure, but for the salts.
+"""Facts, leaves, seals: how the record is hashed, chained and signed (decision 0015). Pure, but for the salts.
 
 A *fact* is one row that may not change unseen: a mail received, what was decided about it, a line of a ticket's
 history, a mail of ours, how its delivery ended, an erasure. A *leaf* is the salted digest of a fact. A *seal* is the

@@ -34,6 +34,7 @@ from gateway.questions import (
 from gateway.store import deliveries as mails_out
 from gateway.store import journal as journal_rows
 from gateway.store import search
+from gateway.store.erasure import forget_outgoing
 from gateway.store.people import find_persons
 from gateway.store.schema import counters, deliveries, events, journal, tickets, upsert
 
@@ -77,7 +78,8 @@ def take_list_numbers(tx: Connection, count: int) -> int:
     tx.execute(upsert(tx, counters, "value"), {"name": "list", "value": first + count - 1})
     if first <= row:
         old = deliveries.c.event.between(first, first + count - 1)
-        tx.execute(sa.delete(deliveries).where(deliveries.c.ticket == 0, old, deliveries.c.ended_at.is_not(None)))
+        done = sa.delete(deliveries).where(deliveries.c.ticket == 0, old, deliveries.c.ended_at.is_not(None))
+        forget_outgoing(tx, tx.execute(done.returning(deliveries.c.id)).scalars().all())
     return first
 
 

@@ -1,4 +1,4 @@
-"""Removing contents for good, and leaving the record provable (decision 0010).
+"""Removing contents for good, and leaving the record provable (decision 0015).
 
 Rows stay, so that numbers, counts and the order of things stay; what somebody wrote, and who that was, goes. Of what
 was sealed the salt is destroyed: its leaf still holds its place in the chain, and nobody can find out by trying what it
@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 from gateway import seal
 from gateway.seal import RAW, FactKey
 from gateway.store import search
+from gateway.store.columns import EPOCH
 from gateway.store.marks import mark, mark_ids
 from gateway.store.schema import (
     acknowledgements,
@@ -67,7 +68,7 @@ class Erasing:
         """These rows are about to be other than sealed."""
         self.facts.update(dict.fromkeys((kind, *key) for key in keys))
 
-    def finish(self) -> dict[str, int]:
+    def finish(self, *, rows_stay: bool = True) -> dict[str, int]:
         """Destroy the salts, mark what is left of the rows for the next seal, record the erasure; the counts."""
         by_kind: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for kind, a, b in self.facts:
@@ -78,7 +79,8 @@ class Erasing:
             for some in _portions(keys):
                 named = sa.or_(*(((leaves.c.a == a) & (leaves.c.b == b)) for a, b in some))
                 self.tx.execute(sa.update(leaves).where(leaves.c.kind == kind, named).values(salt=None))
-            mark(self.tx, kind, keys)
+            if rows_stay:
+                mark(self.tx, kind, keys)
         listed = [list(fact) for fact in self.facts]
         for start in range(0, len(listed), _FACTS_AT_ONCE):
             row = {"at": self.now, "why": self.why, "counts": dict(self.counts)}
@@ -158,6 +160,14 @@ def forget_recipient(erasing: Erasing, numbers: Collection[int]) -> None:
         empty_outgoing(erasing, mine)
     erasing.touched(seal.QUEUED, [(number, 0) for number in numbers])
     erasing.touched(seal.ENDED, [(number, 0) for number in numbers])
+
+
+def forget_outgoing(tx: Connection, numbers: Collection[int]) -> None:
+    """Rows of mails of ours that are gone as a whole, because their numbers begin again."""
+    erasing = Erasing(tx, "numbers of lists began again", EPOCH)
+    erasing.touched(seal.QUEUED, [(number, 0) for number in numbers])
+    erasing.touched(seal.ENDED, [(number, 0) for number in numbers])
+    erasing.finish(rows_stay=False)
 
 
 # ------------------------------------------------------------------ tickets

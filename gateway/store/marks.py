@@ -29,7 +29,9 @@ def mark(tx: Connection, kind: str, keys: Iterable[tuple[int, int]]) -> None:
     if not rows:
         return
     if tx.dialect.name == "sqlite":
-        tx.exec_driver_sql(_SQLITE, rows)
+        driver = tx.connection.driver_connection
+        assert driver is not None
+        driver.executemany(_SQLITE, rows)
     else:
         names = ("kind", "a", "b", "mark")
         tx.execute(insert(tx, unsealed), [{**dict(zip(names, row, strict=True)), "refused": False} for row in rows])

@@ -364,7 +364,7 @@ timers = Table(
     Index(None, "ticket"),
 )
 
-# ------------------------------------------------------------------ the record: what was sealed (decision 0010)
+# ------------------------------------------------------------------ the record: what was sealed (decision 0015)
 
 unsealed = Table(
     "unsealed",

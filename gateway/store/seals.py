@@ -1,4 +1,4 @@
-"""Sealing: facts that wait become leaves of a signed seal, a batch at a time (decision 0010)."""
+"""Sealing: facts that wait become leaves of a signed seal, a batch at a time (decision 0015)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def seal_waiting(tx: Connection, key: SealKey, now: datetime) -> Sealed:
             wanted[row.kind].add((row.a, row.b))
     # Deleted before they are read: on PostgreSQL a fact that changes while we read is marked again, and sealed again.
     if good:
-        tx.execute(sa.delete(unsealed).where(unsealed.c.id.in_(good)))
+        tx.exec_driver_sql(f"DELETE FROM unsealed WHERE id IN ({', '.join(map(str, good))})")
     facts: dict[FactKey, list[Any]] = {}
     for kind, keys in wanted.items():
         found = read_facts(tx, kind, keys)
@@ -115,6 +115,16 @@ def _take_number(tx: Connection, last: Seal | None) -> int:
     return int(number)
 
 
+def _insert_leaves(tx: Connection, rows: list[tuple[Any, ...]]) -> None:
+    if tx.dialect.name == "sqlite":
+        driver = tx.connection.driver_connection
+        assert driver is not None
+        driver.executemany("INSERT INTO leaves (kind, a, b, seal, salt, digest) VALUES (?, ?, ?, ?, ?, ?)", rows)
+        return
+    names = ("kind", "a", "b", "seal", "salt", "digest")
+    tx.execute(sa.insert(leaves), [dict(zip(names, row, strict=True)) for row in rows])
+
+
 def _write(tx: Connection, key: SealKey, last: Seal | None, facts: dict[FactKey, list[Any]], now: datetime) -> Seal:
     number = _take_number(tx, last)
     root, rows = Root(), []
@@ -122,8 +132,8 @@ def _write(tx: Connection, key: SealKey, last: Seal | None, facts: dict[FactKey,
         salt = os.urandom(SALT_OCTETS)
         leaf = leaf_of(fact[0], salt, facts[fact])
         root.add(fact, leaf)
-        rows.append({"kind": fact[0], "a": fact[1], "b": fact[2], "seal": number, "salt": salt, "digest": leaf})
-    tx.execute(sa.insert(leaves), rows)
+        rows.append((*fact, number, salt, leaf))
+    _insert_leaves(tx, rows)
     previous = last.digest if last else NOTHING
     unsigned = Seal(number=number, previous=previous, at=now, leaves=root.count, root=root.digest(), key=key.public)
     seal = sign_seal(unsigned, key)
