@@ -20,11 +20,19 @@ MOST_TEXT = 256 * 1024
 _RUN = 5
 _MAX_WORDS = 60_000
 _WORD = re.compile(r"[^\W_]+")
+_TARGET = re.compile(r"[<\[(](?:https?://|mailto:|tel:|ftp://|cid:)[^<>\[\]()\s]{1,2000}[>\])]")
+"""Where a link goes: clients add it to a text, or leave it out, when they make text of HTML."""
 _MIN_WORDS = 8
 _MIN_LINE = 3  # words of a line that counts though no run of five lies in it
 _REFERENCE = re.compile(r"(?:^|\s)\d{1,8}-[a-z2-7]{4}$")  # "Example Support  Reference 4827-k3r2", below our answers
 
 Words = tuple[str, ...]
+
+
+def _words(line: str) -> list[str]:
+    if ":" in line:
+        line = _TARGET.sub(" ", line)
+    return _WORD.findall(line.casefold())
 
 
 def _runs(words: Sequence[str]) -> Iterator[Words]:
@@ -64,8 +72,7 @@ class KnownText:
         self.ours = 0
         budget = _MAX_WORDS
         for said in known:
-            lines = said.text[:400_000].casefold().split("\n")
-            by_line = [tuple(_WORD.findall(line)) for line in lines]
+            by_line = [tuple(_words(line)) for line in said.text[:400_000].split("\n")]
             words = [word for line in by_line for word in line][:budget]
             budget -= len(words)
             bit = 1 << len(self.totals)
@@ -120,7 +127,7 @@ class KnownText:
             if len(words) > _MAX_WORDS:
                 break
             if not neutral(number) and not _is_reference(line):
-                words += _WORD.findall(line.casefold())
+                words += _words(line)
         else:
             first_word.append(len(words))
         masks = [0] * len(words)
@@ -132,10 +139,12 @@ class KnownText:
         return words, first_word, masks
 
     def _repeats(self, words: Sequence[str], masks: Sequence[int]) -> int:
-        """The texts that a line repeats; 0 when it has words of its own."""
-        hits = sum(1 for mask in masks if mask)
+        """The texts that a line repeats; 0 when it has a word of its own.
+
+        One word is enough: an answer written behind a long question, a "not" put into a sentence.
+        """
         found = 0
-        if hits * 5 >= len(words) * 4:
+        if all(masks):
             for mask in masks:
                 found |= mask
         elif len(words) >= _MIN_LINE:

@@ -96,6 +96,35 @@ def test_what_the_author_introduces_belongs_to_what_the_author_says() -> None:
     assert "> Could you have a look tonight whether it burns?" in body.new
 
 
+FORM = """Dear Mara,
+
+to mend it we need a few things from you. Please write them behind the words and send the mail back.
+
+The serial number which you find on the small plate at the back of the lamp:
+Shall we mend it at your place for a fee of forty euros, or will you bring it to the harbour yourself?
+May we throw the old one away after we have replaced it with a new one of the maker?
+
+Best regards
+Ole, Harbour Help"""
+
+
+def test_answers_behind_our_questions_are_the_authors() -> None:
+    filled = FORM.replace("lamp:", "lamp: 4711").replace("yourself?", "yourself? At my place.")
+    new = split(f"Hello Ole, see below.\n\n{filled}\n", (Said(text=FORM, ours=True),)).new
+    assert "of the lamp: 4711\n" in new
+    assert "yourself? At my place." in new
+
+
+def test_a_sentence_of_ours_with_another_word_in_it_is_shown() -> None:
+    new = split(f"I agree.\n\n{FORM.replace('forty', 'four')}\n", (Said(text=FORM, ours=True),)).new
+    assert "\nShall we mend it at your place for a fee of four euros," in new
+
+
+def test_where_a_link_goes_is_no_word_of_the_author() -> None:
+    linked = ANSWER.replace("the lamp", "the lamp<https://lamps.test/pier?utm=1>")
+    assert split(f"It burns, thank you.\n\n{linked}\n").new == "It burns, thank you."
+
+
 def test_a_log_that_is_pasted_again_with_new_lines_keeps_them_where_they_stand() -> None:
     lines = LOG.split("\n")[2:]
     new = ["20:31:10 lamp 3 on, current 0.40 A", "20:31:12 relay 7 opened by the supervisor, once more"]
