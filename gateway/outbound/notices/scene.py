@@ -155,8 +155,10 @@ class Scene:
         return self.person(party) if party else None
 
     def colleague(self) -> str:
-        """The handle of another agent of this inbox, for the example of ``#assign``."""
-        handles = [a.handle for a in self.settings.agents_of(self.inbox) if a.handle != self.recipient.agent]
+        """The handle of another agent of this inbox, for the example of ``#assign``; not who has the ticket already."""
+        owner = self._ticket.owner.agent if self._ticket and self._ticket.owner else ""
+        known = (self.recipient.agent, owner)
+        handles = [a.handle for a in self.settings.agents_of(self.inbox) if a.handle not in known]
         return handles[0] if handles else "bob"
 
     def lead_name(self) -> str:
