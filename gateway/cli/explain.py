@@ -83,7 +83,8 @@ def _tell(row: JournalRow) -> None:
         f"{when(envelope.received_at)} by {envelope.source} for {show(envelope.recipient)}" + _client(envelope),
     )
     if not story:
-        _line("state", f"{row.state}: not processed yet" + (f" ({row.reason})" if row.reason else ""))
+        why = "its content was erased" if row.state == "applied" else "not processed yet"
+        _line("state", f"{row.state}: {why}" + (f" ({row.reason})" if row.reason else ""))
         print()
         return
     authentication: dict[str, Any] = story.get("authentication") or {}

@@ -77,6 +77,9 @@ def _show(arguments: Sequence[str]) -> int:
         if options.raw:
             rows = journal.find(tx, ticket=options.number, event=options.raw)
             raw = journal.load_raw(tx, rows[0].sha256) if rows else None
+            if raw is None and rows:
+                print("ticketgate: the bytes of that mail were removed, by retention or an erasure", file=sys.stderr)
+                return NOUSER
             if raw is None:
                 print(f"ticketgate: event {options.raw} of ticket {options.number} is not a mail", file=sys.stderr)
                 return NOUSER

@@ -89,7 +89,7 @@ def _print(proof: Proof, head: tuple[int, str] | None, first: int) -> None:
     since = f" sealed since seal {first}" if first > 1 else ""
     print(f"{proof.facts} facts{since} in {proof.seals} seals, {proof.mails} mails byte for byte, {proof.waiting} wait")
     if proof.erased:
-        print(f"{proof.erased} facts were erased, each by an erasure that is sealed itself")
+        print(f"{proof.erased} facts were erased, each named by an erasure that is part of the record")
     if proof.last is not None:
         print(f"head  {proof.last.head}  of {when(proof.last.at)}: note it elsewhere, and verify --head it later")
     if head is None:

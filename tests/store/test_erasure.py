@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from gateway.model import OutboundMail
+from gateway.model import Instruction, OutboundMail
 from gateway.seal import SealKey
 from gateway.settings import Retention
 from gateway.store import answers, deliveries, journal, search
@@ -23,6 +23,7 @@ from gateway.store.forgetting import (
     run_retention,
 )
 from gateway.store.schema import counters, erasures, events, leaves, metadata, persons, tickets
+from gateway.store.schema import journal as rows_of_mail
 from gateway.store.seals import seal_waiting
 from gateway.store.verify import Proof, verify
 from tests.support.spine import Road, address_of, header_of, make_mail, text_of
@@ -77,6 +78,9 @@ def desk(database: Database) -> Desk:
     answer = make_mail("alice@corp.test", "Dear Jane Doe, without ballast.", to=address_of(offer))
     made.road.arrive(answer, recipient=address_of(offer))
     made.road.outbox()
+    with database.begin() as tx:  # as after #send of a held text
+        told = Instruction(act="note", by=1, ticket=1, event=1, text="Dear Jane Doe, about the zeppelin.")
+        tx.execute(sa.update(rows_of_mail).where(rows_of_mail.c.id == 2).values(instruction=told))
     made.road.arrive(make_mail("tom@other.test", "My own matter, a bicycle.", subject="Bicycle"))
     made.road.outbox()
     made.seal()
