@@ -208,6 +208,7 @@ def _answer(draft: Draft, case: Case, text: str, person: Person, *, close: bool)
         draft.notify("answered", [former], about=number, author=person, data={"taken": "1"})
         draft.explain(f"former owner {former.agent} is told")
     draft.notify("answered", assignment.watchers(case, person, former), about=number, author=person)
+    draft.notify("answered", assignment.rivals(case, person), about=number, author=person, reason="claimed")
     draft.clear_timers("unclaimed", "unanswered", "snooze")
 
 

@@ -87,6 +87,14 @@ def offered(case: Case) -> tuple[Person, ...]:
     return pool(case)
 
 
+def rivals(case: Case, person: Person) -> tuple[Person, ...]:
+    """Who hears that somebody took a free ticket: the others who could have (``announce_claims``)."""
+    ticket = case.ticket
+    if ticket is None or ticket.owner is not None or not case.ticket_inbox.offer.announce_claims:
+        return ()
+    return tuple(p for p in pool(case) if p.party != person.party)
+
+
 def find_agents(case: Case, who: str) -> tuple[Agent, ...]:
     """Agents meant by a handle, first name, address or unique beginning; several when it is ambiguous."""
     word = who.strip().lower()

@@ -190,6 +190,8 @@ def _own(deed: Deed, person: Person, kind: str) -> None:
         deed.draft.change(TicketChange(state=State.OPEN))
     if former is not None and former.party not in (person.party, deed.person.party):
         deed.draft.notify("answered", [former], about=number, author=deed.person, reason=kind)
+    others = (p for p in assignment.rivals(deed.case, person) if p.party != deed.person.party)
+    deed.draft.notify("answered", others, about=number, author=person, reason="claimed")
     deed.draft.clear_timers("unclaimed")
     deed.draft.explain(f"{kind}: {person.agent} owns the ticket")
 

@@ -993,3 +993,14 @@ def test_an_owner_who_does_not_work_there_is_told(database: Database) -> None:
     (shown,) = desk.write(BOB, "", subject="#show 1")
     out = desk.reply(BOB, shown, "#move billing")
     assert "Bob moved it to Billing. You get no more mail about it" in text_of(to(out, ALICE))
+
+
+@pytest.mark.parametrize("text", ["#claim", "It is 10 now."])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_others_hear_who_took_a_ticket_where_that_is_wanted(database: Database, text: str, wanted: bool) -> None:
+    support = replace(DESK.inbox["support"], offer=Offer(announce_claims=wanted))
+    desk = Desk(database, replace(DESK, inbox={**DESK.inbox, "support": support}))
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    heard = [text_of(m) for m in desk.reply(ALICE, offer, text) if m.recipient == BOB]
+    assert [said.partition("\n")[0] for said in heard] == (["#1 Alice has it now"] if wanted else [])
+    assert [m.recipient for m in desk.reply(ALICE, offer, text) if m.recipient == BOB] == [], "once"

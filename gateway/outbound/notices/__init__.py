@@ -21,7 +21,7 @@ escalation         as reminder, shown with the mail
 customer-reply     about!, author!, attachments; unproven ("1": filed on a token alone), reopened ("1"), cc, away,
                    mails (events that are told together, oldest first)
 answered           about! (the answer), author! (the colleague), attachments; taken ("1": the recipient owned it);
-                   reason claim, assign, move or merge (into: the ticket): the recipient's ticket is somebody else's now
+                   reason claimed, claim, assign, move, merge (into: the ticket): the ticket is somebody else's now
 reminder           about (the mail that waits); step: unclaimed, unanswered, waiting, followup, snoozed;
                    waited (seconds), calendar ("1": not business time), next_at, next_who
 note               about! (the note), author!, attachments

@@ -177,7 +177,7 @@ def _together(scene: Scene) -> str:
 
 def write_answered(scene: Scene) -> Writing:
     """A colleague answered or took the ticket: for watchers and for the owner it was taken from."""
-    if scene.notice.reason in ("claim", "assign", "merge", "move"):
+    if scene.notice.reason in ("claim", "claimed", "assign", "merge", "move"):
         return _taken(scene)
     return _news(scene, "answered.txt", ticket_event="answered", from_name=via(scene, scene.notice.author))
 
