@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 # ------------------------------------------------------------------ what arrives
@@ -304,6 +304,7 @@ class Findings:
     forwarded: Forwarded | None = None
     reports: tuple[DeliveryReport, ...] = ()
     authentication: AuthenticationResults = AuthenticationResults()
+    away_until: date | None = None  # of an away notice: last day away or first day back, as it names it
     comparison: Comparison | None = None  # when the text repeats what the ticket it answers contains
     needs: tuple[str, ...] = ()  # record keys still lacking; authentication is provisional while not empty
     elapsed_ms: float = 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import TypeVar
 
 from gateway.analysis.authenticate import authenticate
@@ -18,6 +19,7 @@ from gateway.analysis.parse import parse
 from gateway.analysis.quotes import split_body
 from gateway.analysis.reading_rules import Rules, original
 from gateway.analysis.reports import read_reports
+from gateway.analysis.return_date import find_return
 from gateway.model import (
     AuthenticationResults,
     Body,
@@ -60,11 +62,14 @@ def examine(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> F
     origin = attempt(
         "origin", lambda: find_origin(message, envelope, rules.own_addresses, rules.id_domain), Origin.PERSON
     )
+    away = origin is Origin.AUTO_REPLY
     body = attempt("text", lambda: split_body(message), Body(new=message.text, source="none"))
     no_forward: Forwarded | None = None
     forwarded = attempt("forward", lambda: find_forward(message, body), no_forward)
     no_reports: tuple[DeliveryReport, ...] = ()
     reports = attempt("report", lambda: read_reports(raw, message), no_reports) if origin in _REPORTING else no_reports
+    no_day: date | None = None
+    away_until = attempt("return date", lambda: _find_return(message, body, envelope), no_day) if away else no_day
     nothing_needed: tuple[str, ...] = ()
     unproven = (AuthenticationResults(why="the signatures could not be checked"), nothing_needed)
     authentication, needs = attempt(
@@ -81,9 +86,16 @@ def examine(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> F
         forwarded=forwarded,
         reports=reports,
         authentication=authentication,
+        away_until=away_until,
         needs=tuple(needs),
         elapsed_ms=round((time.perf_counter() - began) * 1000, 3),
     )
+
+
+def _find_return(message: Message, body: Body, envelope: Envelope) -> date | None:
+    """Of the notice's own words, not of those it quotes."""
+    text = body.new if body.new.strip() else message.text
+    return find_return(message.subject, text, (message.date or envelope.received_at).date())
 
 
 def examine_authentication(raw: bytes, envelope: Envelope, records: Records, rules: Rules) -> Findings:

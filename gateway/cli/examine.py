@@ -145,6 +145,7 @@ def describe(name: str, raw: bytes, findings: Findings) -> dict[str, Any]:
             }
             for r in findings.reports
         ],
+        "away_until": findings.away_until.isoformat() if findings.away_until else None,
         "forwarded": forwarded
         and {
             "from": _mailbox(forwarded.author),
@@ -209,6 +210,7 @@ def _for_people(found: dict[str, Any]) -> str:
         lines.append(f"  quoted      {quoted.count(chr(10)) + 1} lines, cut by {found['text']['rule']}")
     lines += [f"  attachment  {a['name']}  {a['type']}  {a['size']} bytes" for a in found["attachments"]]
     lines += [f"  report      {r['recipient']}  {r['action']} {r['status']} {r['kind']}" for r in found["reports"]]
+    lines += [f"  away        until {found['away_until']}"] if found["away_until"] else []
     if found["forwarded"]:
         original = found["forwarded"]["from"] or {"name": "", "address": "not certain"}
         lines.append(f"  forwarded   from {original['name']} <{original['address']}>: {found['forwarded']['subject']}")

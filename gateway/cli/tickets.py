@@ -105,9 +105,13 @@ def _print(ticket: TicketFacts, people: Mapping[int, Person]) -> None:
             print(f"\nheld  event {held.event} waits for a decision: {held.reason}")
 
 
+def _absence(event: EventFact) -> str:
+    return f"away until {event.data['away']}" if event.data.get("away") else ""
+
+
 def _print_event(event: EventFact, person: Person | None) -> None:
     who = (person.agent or person.address) if person else (f"party {event.party}" if event.party else "")
-    marks = "  ".join(m for m in (who, event.reason, "public" if event.public else "") if m)
+    marks = "  ".join(m for m in (who, _absence(event), event.reason, "public" if event.public else "") if m)
     print(harmless(f"\n{event.number:>4}  {when(event.at)}  {event.kind}  {marks}".rstrip()))
     for line in harmless(event.text).rstrip("\n").split("\n") if event.text.strip() else ():
         print(f"      | {line}")

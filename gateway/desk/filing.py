@@ -21,7 +21,9 @@ def plan_new(case: Case) -> Plan:
     """A new ticket: entry, acknowledgement if it is earned, offer to the agents."""
     draft = Draft(case)
     customer = _customer(case)
-    mail = draft.add_mail("mail", party=customer.party if customer else 0, public=True, text=_shown_text(case))
+    away = _absence(case)
+    party = customer.party if customer else 0
+    mail = draft.add_mail("mail", party=party, public=True, text=_shown_text(case), data=away)
     draft.change(TicketChange(state=State.NEW))
     if customer and may_acknowledge(case):
         draft.notify("ack", [customer], about=mail, in_reply_to=case.findings.message.message_id, public=True)
@@ -106,6 +108,12 @@ def _was_answered(case: Case) -> bool:
     return any(e.kind in ("answer", "asked") and e.answers in notices for e in case.ticket.events)
 
 
+def _absence(case: Case) -> dict[str, str]:
+    """``away``: the day until which the author of an away notice is away; nothing when it names none."""
+    day = case.findings.away_until
+    return {"away": day.isoformat()} if day else {}
+
+
 def plan_agents_only(case: Case) -> Plan:
     """Automatic mail about a ticket: a line for agents; no state changes, nobody is mailed."""
     draft = Draft(case)
@@ -116,7 +124,10 @@ def plan_agents_only(case: Case) -> Plan:
         Origin.FEEDBACK_REPORT: "complaint",
     }.get(case.findings.origin, "automatic")
     author = _participant(case)
-    number = draft.add_mail(kind, party=author.party if author else 0, public=False, text=_shown_text(case))
+    away = _absence(case)
+    number = draft.add_mail(kind, party=author.party if author else 0, public=False, text=_shown_text(case), data=away)
+    if away:
+        draft.explain(f"its author is away until {away['away']}")
     if kind in ("unverified-report", "complaint"):
         people = assignment.owner_or_pool(case) if kind == "unverified-report" else assignment.leads(case)
         draft.notify("unproven", people, about=number, author=author, reason=kind, data={"address": _address(case)})

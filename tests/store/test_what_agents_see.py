@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.store.database import Database
-from tests.support.spine import Road, make_mail, text_of
+from tests.support.spine import SETTINGS, Road, address_of, make_mail, text_of
 
 MARA, ALICE = "mara@lind.test", "alice@corp.test"
 FORWARD = (
@@ -66,3 +68,35 @@ def test_somebody_elses_or_another_or_an_old_matter_is_no_hint(road: Road) -> No
     assert not [mail for mail in road.outbox() if "perhaps" in text_of(mail)]
     road.now += road.settings.tickets.same_subject_window
     assert "perhaps" not in offered(road, "It is stuck again.")
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "(automatic reply)"), ("de", "(automatische Antwort)")])
+def test_an_away_notice_tells_until_when_and_show_and_history_say_it(
+    database: Database, language: str, said: str
+) -> None:
+    general = replace(SETTINGS.ticketgate, language=language)
+    road = Road(database, replace(SETTINGS, ticketgate=general))
+    road.arrive(make_mail(MARA, "The crane is stuck."))
+    offer = next(mail for mail in road.outbox() if mail.recipient == ALICE)
+
+    def answer_offer(text: str) -> None:
+        mail = make_mail(ALICE, text, to=address_of(offer), answers=offer.message_id)
+        road.arrive(mail, recipient=address_of(offer))
+
+    answer_offer("We will look.")
+    answer = next(mail for mail in road.outbox() if mail.recipient == MARA)
+    away = make_mail(
+        MARA,
+        "I am out of the office until Monday, 7 December 2026.",
+        subject="Automatic reply: Crane 4",
+        to=address_of(answer),
+        answers=answer.message_id,
+        extra="Auto-Submitted: auto-replied",
+    )
+    road.arrive(away, recipient=address_of(answer))
+    assert road.outbox() == []
+    assert road.ticket(1).events[-1].data == {"away": "2026-12-07"}
+    for command in ("#show", "#history"):
+        answer_offer(command)
+        (told,) = road.outbox()
+        assert "7" in text_of(told) and said in text_of(told)

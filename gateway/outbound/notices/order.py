@@ -52,13 +52,15 @@ def _message(scene: Scene, event: EventFact) -> str:
     else:
         head += "" if event.public else f"  ({scene.words.say('internal')})"
     files = "".join(f"\n  [{readable(name)}]" for name in event.attachments)
+    if event.kind not in _SHOWN_KINDS:
+        return f"{head}\n\n{scene.absence(event)}"
     return f"{head}\n\n{readable(event.text) or scene.words.say('no_text')}{files}"
 
 
 def _history_line(scene: Scene, event: EventFact) -> str:
     author = scene.person(event.party)
     who = f"  {scene.name(author)}" if author else ""
-    said = _worded(scene, "kind", event.kind)
+    said = scene.absence(event) or _worded(scene, "kind", event.kind)
     why = f"  ({_worded(scene, 'stopped', event.reason)})" if event.reason else ""
     return f"{event.number:>4}  {scene.words.moment(event.at, scene.now):<18} {said}{who}{why}"
 
@@ -73,7 +75,7 @@ def _body(scene: Scene, verb: str) -> str:
     if scene.notice.text:
         return readable(scene.notice.text)
     if verb == "show":
-        shown = [e for e in scene.ticket.events if e.kind in _SHOWN_KINDS]
+        shown = [e for e in scene.ticket.events if e.kind in _SHOWN_KINDS or scene.absence(e)]
         return "\n\n".join(_message(scene, event) for event in reversed(shown))
     if verb == "history":
         return "\n".join(_history_line(scene, e) for e in scene.ticket.events if e.number != scene.notice.event)

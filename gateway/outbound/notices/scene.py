@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property, lru_cache
 
 from gateway.address import clean_text
@@ -117,6 +117,22 @@ class Scene:
             if e.kind == "mail" and e.public and (not before or e.number < before) and e.number != self.notice.event
         ]
         return found[-1] if found else None
+
+    def absence(self, event: EventFact | None) -> str:
+        """``away until 7 Dec (automatic reply)``, of an away notice that names a day; "" of any other event."""
+        named = event.data.get("away", "") if event else ""
+        if not named:
+            return ""
+        day = date.fromisoformat(named)
+        said = self.words.day_of(day, year=day.year != self.words.local(self.now).year)
+        return self.words.say("away_notice", day=said)
+
+    def absence_now(self) -> str:
+        """The same of the customer's newest away notice, while that day is not over."""
+        today = self.words.local(self.now).date().isoformat()
+        events = (e for e in reversed(self.ticket.events) if self.customer and e.party == self.customer.party)
+        newest = next((e for e in events if e.kind in ("mail", "auto-reply") and e.number != self.notice.event), None)
+        return self.absence(newest) if newest and newest.data.get("away", "") >= today else ""
 
     # -------------------------------------------------------------- people
 

@@ -122,6 +122,7 @@ def _news(scene: Scene, template: str, *, ticket_event: str, from_name: str, eve
         left_out=left_out,
         copied=_copied(scene),
         links=links,
+        absence=scene.absence(about),
         first_mail=first_mail,
         note=readable(notice.text) if about else "",
     )
@@ -269,6 +270,7 @@ def write_reminder(scene: Scene) -> Writing:
         "reminder.txt",
         text=without_salutation(readable(about.text), scene.first(scene.person(about.party))) if about else "",
         step=step,
+        absence=scene.absence_now() if step in ("waiting", "followup") else "",
         waited=scene.words.span(timedelta(seconds=float(waited)), long=True) if waited else "",
         business=not scene.flag("calendar"),
         next_when=_next_when(scene),
