@@ -9,7 +9,9 @@ transaction in one of a few threads. Jobs may be run again (PostgreSQL deadlocks
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,6 +54,10 @@ class SchemaError(TicketgateError):
 
     def __init__(self, cause: str) -> None:
         super().__init__("trouble", cause)
+
+
+class ContentionError(TemporaryError):
+    """PostgreSQL chose our transaction as a victim each time it was tried: a row that meets this again is held."""
 
 
 class UnsafeStorageError(TicketgateError):
@@ -273,8 +279,12 @@ class Database:
                     break
                 except Exception as error:  # noqa: BLE001  (a worker: the job's error belongs to its asker)
                     job.error = self._meaning(error) if isinstance(error, SQLAlchemyError) else error
-                    if not tries_left or _sqlstate(error) not in _RETRIED_STATES:
+                    if _sqlstate(error) not in _RETRIED_STATES:
                         break
+                    if not tries_left:
+                        job.error = ContentionError(str(job.error))
+                        break
+                    time.sleep(random.uniform(0.01, 0.05) * 4 ** (_TRIES - 1 - tries_left))
             _report([job])
 
     def _work_on_reads(self) -> None:

@@ -165,6 +165,14 @@ def expire_leases(tx: Connection, now: datetime, owner: str | None) -> int:
     return tx.execute(sa.update(deliveries).where(lost).values(due_at=now)).rowcount
 
 
+def put_back_untried(tx: Connection, now: datetime, owner: str, but_not: Collection[int]) -> int:
+    """Queue again what ``owner`` claimed without being told that it had; ``but_not``: what it did try."""
+    unseen = (deliveries.c.state == DeliveryState.TRANSMITTING) & (deliveries.c.lease_owner == owner)
+    unseen = unseen & deliveries.c.id.not_in(but_not)
+    again = {"state": DeliveryState.QUEUED, "due_at": now, "lease_owner": ""}
+    return tx.execute(sa.update(deliveries).where(unseen).values(**again)).rowcount
+
+
 def record_attempt(
     tx: Connection, delivery: Delivery, outcome: str, reply: str, next_due: datetime | None, now: datetime
 ) -> DeliveryState | None:

@@ -308,10 +308,11 @@ def _decided(tx: Connection, row_id: int, rows: int) -> bool:
     return rows == 1
 
 
-def expire_leases(tx: Connection, now: datetime, owner: str | None) -> int:
-    """Take back at once what ``owner``, who is dead, had claimed; None: whoever had it."""
+def expire_leases(tx: Connection, now: datetime, owner: str | None, but_not: Collection[int] = ()) -> int:
+    """Take back at once what ``owner`` had claimed, who is dead or lost sight of it; None: whoever had it."""
     theirs = journal.c.lease_owner != "" if owner is None else journal.c.lease_owner == owner
     claimed = journal.c.state.in_((JournalState.RECEIVED, JournalState.WAITING)) & theirs
+    claimed = claimed & journal.c.id.not_in(but_not)
     return tx.execute(sa.update(journal).where(claimed).values(due_at=now, lease_owner="")).rowcount
 
 

@@ -192,7 +192,7 @@ class Mta:
                 self._turn.wait_for(lambda: self._queue or self._closed)
                 if self._closed:
                     return
-            with suppress(OSError, smtplib.SMTPException), smtplib.LMTP(str(self.place), timeout=20) as client:
+            with suppress(OSError, smtplib.SMTPException), smtplib.LMTP(str(self.place), timeout=45) as client:
                 client.ehlo("mta.test")
                 while self._one(client):
                     pass

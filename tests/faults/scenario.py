@@ -63,6 +63,8 @@ class Script:
     replies: list[Sent] = field(default_factory=list)
     quiet: bool = False
     """Begin when the daemon has nothing else to do: steps are then those of these mails."""
+    begin: Callable[[], bool] = lambda: True
+    """And when this is so."""
 
     def everything(self) -> list[Sent]:
         return [*self.mails, *self.replies]
@@ -215,7 +217,7 @@ class Play:
     def at_rest(self) -> bool:
         """Whether everything that was to happen has happened; replies on the way."""
         if not self._begun:
-            if is_at_rest(self.desk.rows()):
+            if self.script.begin() and is_at_rest(self.desk.rows()):
                 self._begin()
             return False
         self._reply()

@@ -41,6 +41,10 @@ class Run:
     ends: list[int | None] = field(default_factory=list)
     """Exit codes of the lives; None: still alive at the end."""
     postponed: int = 0
+    replies: list[str] = field(default_factory=list)
+    """The 4xx replies themselves."""
+    restless: str = ""
+    """Why it never came to rest."""
     unknown: int = 0
     repeated: int = 0
     """Copies of people's answers beyond the first: allowed, and to be few."""
@@ -95,6 +99,16 @@ class Bench:
             self._learn(self._alone[name])
         return self._alone[name]
 
+    def script_of(self, *names: str, begin: Callable[[], bool] = lambda: True) -> scenario.Script:
+        """Some of the mails, on a desk that is otherwise quiet; what they come to is not compared."""
+        picked = [mail for mail in self.script.mails if mail.name in names]
+        return scenario.Script(picked, self.script.public, quiet=True, begin=begin)
+
+    @property
+    def letter(self) -> scenario.Script:
+        """A customer's mail that arrives whenever it can; what it comes to is not compared."""
+        return scenario.Script([self.script.mails[0]], self.script.public)
+
     # -------------------------------------------------------------- preparing
 
     def _prepare(self) -> scenario.Script:
@@ -107,6 +121,7 @@ class Bench:
             self._pg_template = str(sa.make_url(self.desk.gateway.storage).database)
         self.desk.keep(self._template)
         self._known = known.taken
+        self.refusals = 0
         self.before = len(known.taken)
         """Mails that had arrived before a run, and the number of the last delivery that caused one."""
         script = scenario.write_script(known)
@@ -141,6 +156,11 @@ class Bench:
             store.migrate()
             store.close()
 
+    def refresh(self) -> None:
+        """The desk as it was prepared, and nothing of the run before."""
+        self._fresh_database()
+        self.desk.sink.taken += self._known
+
     def _fresh_mailbox(self) -> str:
         if self.dovecot is None:
             return ""
@@ -172,24 +192,31 @@ class Bench:
         patience: float = RESTS_WITHIN,
         script: scenario.Script | None = None,
         at_death: Callable[[], None] = lambda: None,
+        meanwhile: Callable[[Mta], object] = lambda mta: None,
         kept: bool = False,
     ) -> Run:
         """One run. ``again`` strikes the life after the first; ``at_death`` is called when a life has ended.
 
-        ``kept``: on the database as it is.
+        ``meanwhile`` is called again and again while the first life goes on. ``kept``: on the database as it is
+        (``refresh`` was called before).
         """
         began = time.monotonic()
         desk, script = self.desk, script or self.script
         if not kept:
-            self._fresh_database()
-            desk.sink.taken += self._known
+            self.refresh()
         user = self._fresh_mailbox()
         desk.mutant = mutant
         mta = Mta(desk.gateway.socket)
         try:
             play = scenario.Play(desk, script, mta, lambda: len(self._flagged(user)))
             # The steps of a run without a fault are numbered, too.
-            restless = desk.live(play.at_rest, fault or Fault(act="none"), again, patience, at_death)
+
+            def rest() -> bool:
+                if len(desk.lives) == 1:
+                    meanwhile(mta)
+                return play.at_rest()
+
+            restless = desk.live(rest, fault or Fault(act="none"), again, patience, at_death)
             if fault is not None and desk.lives[-1].fault is not None and not restless:
                 # Its orderly end has steps as well; a death there is followed by one more life.
                 desk.end()
@@ -215,7 +242,7 @@ class Bench:
         run.met = next((f"{step.name} {step.detail}".strip() for step in steps if step.hit), "")
         run.violations = check(seen, self._expected.get(id(script)), script.public)
         run.ends = [life.code for life in desk.lives]
-        run.postponed = len(mta.postponed)
+        run.restless, run.replies, run.postponed = restless, mta.postponed, len(mta.postponed)
         run.unknown = sum(row["state"] == "unknown" for row in seen.rows["deliveries"])
         run.repeated = _repeated(seen)
         return run
@@ -225,8 +252,7 @@ class Bench:
     ) -> tuple[Run, list[dict[str, Any]]]:
         """A client that does something by hand, and death; what the journal holds then, and the run that follows."""
         desk = self.desk
-        self._fresh_database()
-        desk.sink.taken += self._known
+        self.refresh()
         desk.mutant = ""
         desk.start()
         until(lambda: bool(desk.poll().ready), 60)

@@ -1,0 +1,220 @@
+"""Rows fault-18 to fault-30: the disk, the file system or PostgreSQL fails, and the daemon goes on or ends.
+
+In each run the checker has looked at all seven invariants; what a test asserts beyond that is what its row says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.faults.desk import Fault, Mta
+from tests.faults.rows import is_at_rest
+from tests.faults.stepping import Bench, Run
+from tests.support.gateway import wait_for
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+IN_HAND = "point.receive:in-hand"
+
+
+def survived(run: Run, *, starts: int = 1, postponed: bool = False) -> Run:
+    """The fault was met, nothing was violated, and the daemon was started so many times."""
+    assert run.met, f"never came to {run.fault}"
+    assert run.violations == [], run.log
+    assert len(run.ends) == starts, (run.ends, run.log)
+    assert run.postponed or not postponed
+    return run
+
+
+# ------------------------------------------------------------------ the disk
+
+
+@pytest.mark.parametrize(("at", "times"), [(1, 1), (4, 1), (1, 40), (60, 40)])
+def test_fault_18_disk_full(sqlite_bench: Bench, at: int, times: int) -> None:
+    full = Fault(at=at, times=times, act="fail", errno=errno.ENOSPC, only="db.write", after=IN_HAND)
+    survived(sqlite_bench.run(full), postponed=at == 1 and times > 1)
+
+
+def test_fault_18_disk_full_says_452(sqlite_bench: Bench) -> None:
+    full = Fault(at=1, times=3, act="fail", errno=errno.ENOSPC, only="db.write", after=IN_HAND)
+    run = survived(sqlite_bench.run(full, script=sqlite_bench.alone("new1")), postponed=True)
+    assert all(": 452 4.3.1" in reply for reply in run.replies), run.replies
+
+
+@pytest.mark.parametrize("after", ["point.receive:appended", "point.intake:finished-not-committed"])
+def test_fault_19_io_error_at_fsync(sqlite_bench: Bench, after: str) -> None:
+    failing = Fault(at=1, act="fail", errno=errno.EIO, only="db.sync", after=after, drop=True)
+    run = survived(sqlite_bench.run(failing, script=sqlite_bench.alone("new1")), starts=2)
+    assert run.ends[0] == 74
+    assert run.steps == 1, "it was synced again"
+
+
+def test_fault_20_file_system_becomes_read_only(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    frozen = Fault(at=1, times=0, act="fail", errno=errno.EROFS, only="db.*", after=IN_HAND)
+    # The administrator sees the alarm, mounts it again, and restarts.
+    run = bench.run(
+        frozen, script=bench.alone("new1"), meanwhile=lambda mta: bench.desk.kill() if mta.postponed else None
+    )
+    survived(run, starts=2, postponed=True)
+    assert all(": 451 " in reply for reply in run.replies), run.replies
+
+
+def test_fault_21_no_inodes_left(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    nothing = Fault(at=1, times=0, act="fail", errno=errno.ENOSPC, only="db.create,state.create,state.rename")
+    run = bench.run(nothing, script=bench.letter, meanwhile=lambda mta: bench.desk.kill() if mta.postponed else None)
+    survived(run, starts=2, postponed=True)
+
+
+def test_fault_22_quota_exceeded(sqlite_bench: Bench) -> None:
+    over = Fault(at=1, times=30, act="fail", errno=errno.EDQUOT, only="db.write", after=IN_HAND)
+    survived(sqlite_bench.run(over), postponed=True)
+
+
+def test_fault_29_sqlite_is_locked(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    file = bench.desk.gateway.folder / "ticketgate.db"
+    with held(bench, lambda: sqlite3.connect(file, timeout=20, isolation_level=None), ["BEGIN IMMEDIATE"], 13) as begun:
+        run = bench.run(None, script=bench.script_of("new1", begin=begun), kept=True)
+    assert run.violations == []
+    assert run.postponed and all(": 451 " in reply for reply in run.replies), run.replies
+
+
+@contextlib.contextmanager
+def held(
+    bench: Bench, connect: Callable[[], Any], statements: list[str], seconds: float
+) -> Iterator[Callable[[], bool]]:
+    """Somebody else holds what the statements lock for so long, from the daemon's readiness on; whether it began."""
+    bench.refresh()
+    begun = threading.Event()
+
+    def hold() -> None:
+        wait_for(lambda: bench.desk.lives and bench.desk.poll().ready and is_at_rest(bench.desk.rows()), "it is ready")
+        with contextlib.closing(connect()) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            begun.set()
+            time.sleep(seconds)
+            connection.rollback()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    yield begun.is_set
+    holder.join()
+
+
+@pytest.mark.parametrize(("at", "seed"), [(40, 0), (150, 0), (300, 7), (800, 8)])
+def test_fault_30_power_cut(sqlite_bench: Bench, at: int, seed: int) -> None:
+    survived(sqlite_bench.run(Fault(at=at, act="power", only="db.*", seed=seed)), starts=2)
+
+
+def test_fault_30_power_cut_before_and_after_the_sync_of_a_commit(sqlite_bench: Bench) -> None:
+    for only in ("db.sync", "point.receive:committed", "lmtp.send"):
+        cut = Fault(at=1, act="power", only=only, after="point.receive:appended")
+        survived(sqlite_bench.run(cut, script=sqlite_bench.alone("new1")), starts=2)
+
+
+# ------------------------------------------------------------------ PostgreSQL
+
+
+@pytest.mark.postgresql
+def test_fault_23_database_down_at_start(postgresql_bench: Bench) -> None:
+    bench = postgresql_bench
+    down = Fault(at=1, times=12, act="fail", errno=errno.ECONNREFUSED, only="pg.connect")
+    run = survived(bench.run(down, script=bench.letter), postponed=True)
+    assert all(": 451 " in reply for reply in run.replies), run.replies
+    assert "the database cannot be reached" in run.log and "the database is back" in run.log
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("act", ["cut-before", "cut-after"])
+@pytest.mark.parametrize(
+    "after",
+    [
+        "point.receive:appended",
+        "point.intake:claim-not-committed",
+        "point.intake:finished-not-committed",
+        "point.outbox:transmitting-not-committed",
+        "point.outbox:recorded-not-committed",
+    ],
+)
+def test_fault_24_database_lost_in_a_transaction(postgresql_bench: Bench, after: str, act: str) -> None:
+    cut = Fault(at=1, act=act, only="pg.send", after=after)
+    run = survived(postgresql_bench.run(cut, script=postgresql_bench.alone("answer")))
+    assert run.repeated == 0 or act == "cut-before"
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(("state", "times"), [("40P01", 1), ("40P01", 8)])
+def test_fault_25_deadlock(postgresql_bench: Bench, state: str, times: int) -> None:
+    bench = postgresql_bench
+    bench.refresh()
+    refuse(bench, state, times, table="journal", when="BEFORE INSERT")
+    run = bench.run(None, script=bench.letter, kept=True)
+    assert run.violations == [] and len(run.ends) == 1
+    assert bool(run.postponed) == (times > 3), "the transaction is tried three times, then the client comes again"
+    assert refused(bench) == times
+
+
+@pytest.mark.postgresql
+def test_fault_26_serialisation_failure_ten_times(postgresql_bench: Bench) -> None:
+    bench = postgresql_bench
+    bench.refresh()
+    # Only where the first mail is decided, at its commit.
+    refuse(bench, "40001", 10, table="journal", when="AFTER UPDATE", only="NEW.state = 'applied' AND NEW.id = 12")
+
+    def others_went_on_and_time_passes(mta: Mta) -> None:
+        late = "state = 'received' AND id = 12 AND lease_owner = ''"
+        if bench.desk.rows().ask(f"SELECT id FROM journal WHERE {late}"):
+            rest = "SELECT count(*) AS n FROM journal WHERE state = 'received' AND id > 12"
+            wait_for(lambda: bench.desk.rows().ask(rest)[0]["n"] == 0, "the other mails are decided")
+            bench.desk.rows().execute(f"UPDATE journal SET due_at = 0 WHERE {late}")
+
+    run = bench.run(None, script=bench.script_of("new1", "new2"), kept=True, meanwhile=others_went_on_and_time_passes)
+    (row,) = bench.desk.rows().ask("SELECT state, reason FROM journal WHERE id = 12")
+    assert (row["state"], run.restless) == ("held", ""), row
+    assert "serializ" in row["reason"] or "40001" in row["reason"], row
+    assert refused(bench) == 9, "three attempts of three"
+
+
+@pytest.mark.postgresql
+def test_fault_27_connections_exhausted(postgresql_bench: Bench) -> None:
+    bench = postgresql_bench
+    # Every connection waits for this lock; lock_timeout gives up after 30 s.
+    lock = ["LOCK TABLE raw IN ACCESS EXCLUSIVE MODE"]
+    with held(bench, lambda: psycopg.connect(bench.desk.gateway.storage), lock, 34) as begun:
+        run = bench.run(None, script=bench.script_of("new1", "new2", "new3", "answer", begin=begun), kept=True)
+    assert run.violations == []
+    assert run.postponed and all(": 451 " in reply for reply in run.replies), run.replies
+
+
+def refuse(bench: Bench, state: str, times: int, *, table: str, when: str, only: str = "true") -> None:
+    """The database ends so many transactions that touch the table with this SQLSTATE; a counter outlives them."""
+    deferred = when.startswith("AFTER")
+    for statement in (
+        "CREATE SEQUENCE refused",
+        "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN"
+        f" IF ({only}) AND nextval('refused') <= {times} THEN"
+        f" RAISE EXCEPTION 'could not serialize access' USING ERRCODE = '{state}'; END IF;"
+        " RETURN NEW; END $$ LANGUAGE plpgsql",
+        f"CREATE {'CONSTRAINT ' if deferred else ''}TRIGGER refuse {when} ON {table}"
+        f" {'DEFERRABLE INITIALLY DEFERRED' if deferred else ''} FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ):
+        bench.desk.rows().execute(statement)
+    bench.refusals = times
+
+
+def refused(bench: Bench) -> int:
+    """How many transactions were ended so."""
+    (row,) = bench.desk.rows().ask("SELECT last_value AS n, is_called FROM refused")
+    return min(bench.refusals, row["n"]) if row["is_called"] else 0
