@@ -13,7 +13,7 @@ from gateway.desk.case import Case
 from gateway.desk.deciding import accept_held, has, plan_decision, taps_held
 from gateway.desk.deeds import carry_out, check_orders
 from gateway.desk.deeds_people import FIRST
-from gateway.desk.direct import find_begun, is_direct, plan_begun, plan_direct
+from gateway.desk.direct import find_begun, find_reached, is_direct, plan_begun, plan_direct
 from gateway.desk.draft import Draft
 from gateway.desk.holding import hold_answer
 from gateway.desk.offering import offer
@@ -185,10 +185,19 @@ def _event_answered(case: Case) -> int:
 
 def _answer(draft: Draft, case: Case, text: str, person: Person, *, close: bool) -> None:
     """The agent's words to the customer: the ticket is the agent's, and waits for the customer."""
-    ticket, people = case.ticket, draft.participants()
+    ticket, reached = case.ticket, find_reached(case)
+    people = [p for p in draft.participants() if p.party not in reached]  # whom the agent put in Cc has it
     assert ticket is not None and people
     last = next((e for e in reversed(ticket.events) if e.kind == "mail" and e.public), None)
-    number = draft.add_mail("answer", party=person.party, public=True, text=text, answers=_event_answered(case))
+    had = " ".join(map(str, sorted(reached)))
+    number = draft.add_mail(
+        "answer",
+        party=person.party,
+        public=True,
+        text=text,
+        answers=_event_answered(case),
+        data={"direct": had} if had else {},
+    )
     draft.notify(
         "answer",
         people,

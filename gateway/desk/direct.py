@@ -37,19 +37,30 @@ def find_begun(case: Case) -> tuple[Mailbox, ...]:
 
 
 def is_direct(case: Case) -> bool:
-    """Whether participants of the ticket have this agent's mail already.
+    """Whether the people of the ticket have this agent's mail already, and nobody is left to be written to.
 
     With a token of the agent's own the addresses need no signature: the mail counts anyway, and the worst that an added
-    address can do is that it is recorded in place of being sent.
+    address can do is that it is recorded in place of being sent. Without one nothing can be sent to the others: then it
+    is enough that the customer has it.
     """
+    ticket, reached = case.ticket, find_reached(case)
+    if ticket is None or not reached:
+        return False
+    if case.own_token:
+        return all(p.party in reached for p in ticket.participants if not p.agent)
+    return ticket.customer is None or ticket.customer.party in reached
+
+
+def find_reached(case: Case) -> frozenset[int]:
+    """The participants who got an agent's mail from the agent, by their party numbers."""
     ticket = case.ticket
     if ticket is None or case.verdict.role != "agent" or case.match.kind in ("n", "h", "d", "s", "x"):
-        return False
+        return frozenset()
     if case.orders.internal or find_reader(case):
-        return False  # a note stays one, and what a third party is asked has its own way
-    present = {fold_address(p.address) for p in ticket.participants if not p.agent}
+        return frozenset()  # a note stays one, and what a third party is asked has its own way
     people = _outside(case) if case.own_token else find_addressed(case)
-    return any(fold_address(mailbox.address) in present for mailbox in people)
+    addressed = {fold_address(mailbox.address) for mailbox in people}
+    return frozenset(p.party for p in ticket.participants if not p.agent and fold_address(p.address) in addressed)
 
 
 def _is_authors_word(case: Case) -> bool:

@@ -131,6 +131,29 @@ def test_a_reply_to_our_notice_with_the_customer_in_copy_is_not_sent_twice(
     assert ticket.state is State.CLOSED and ticket.owner and ticket.owner.address == ALICE
 
 
+def test_a_reply_to_our_notice_with_only_one_of_two_in_copy_is_sent_to_the_other(
+    desk: Direct, offers: list[OutboundMail]
+) -> None:
+    mine = to(offers, ALICE)
+    desk.reply(ALICE, mine, f"#cc {TOM}\n\nWelcome, Tom.")
+    more = to(desk.write(JANE, "Still loud.", answers="<1@customer.test>", message_id="<2@customer.test>"), ALICE)
+    ours = address_of(more)
+    sent = desk.send(ALICE, "Turn it off.", people=ours, cc=TOM, recipient=ours, answers=more.message_id)
+    assert [m.recipient for m in sent] == [JANE]
+    assert "Turn it off." in text_of(sent[0])
+    assert desk.ticket().state is State.WAITING
+
+
+def test_an_agents_mail_to_one_who_only_takes_part_is_not_taken_for_the_customers_answer(
+    desk: Direct, offers: list[OutboundMail]
+) -> None:
+    desk.reply(ALICE, to(offers, ALICE), f"#cc {TOM}\n\nWelcome, Tom.")
+    desk.write(JANE, "Still loud.", answers="<1@customer.test>", message_id="<2@customer.test>")
+    sent = desk.send(ALICE, "Between us.", people=TOM, answers="<2@customer.test>", message_id="<a9@corp.test>")
+    assert [m.recipient for m in sent] == [ALICE]
+    assert "NOT SENT" in text_of(sent[0])
+
+
 def test_a_note_with_the_customer_in_copy_by_mistake_is_a_note_all_the_same(
     desk: Direct, offers: list[OutboundMail]
 ) -> None:
