@@ -1,0 +1,57 @@
+"""The checker sees what it is there for: a gateway made wrong on purpose, once or more for each invariant."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from tests.faults.desk import Fault
+from tests.faults.stepping import Bench
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+_FULL = Fault(at=1, times=3, act="fail", errno=errno.ENOSPC, only="db.write", after="point.receive:in-hand")
+
+
+def _killed(point: str) -> Fault:
+    return Fault(at=1, only=f"point.{point}", after="point.receive:in-hand")
+
+
+@pytest.mark.parametrize(
+    ("mutant", "name", "fault", "invariant"),
+    [
+        ("acknowledges_what_it_did_not_store", "", None, "I1: new2 was acknowledged 1 times and has 0 rows"),
+        ("changes_a_byte", "", None, "I1: question was acknowledged 1 times and has 0 rows"),
+        ("applies_a_mail_twice", "new1", None, "I2: "),
+        ("forgets_an_effect", "new1", None, "I2/I3: 1 missing of timers"),
+        ("takes_answers_for_automatic", "answer", _killed("outbox:transmitting"), "I2/I3: 1 missing of deliveries"),
+        ("takes_automatic_mail_for_answers", "new1", _killed("outbox:answered"), "I2: "),
+        ("believes_anybody", "", None, "I4: forged, which nobody proves, was applied"),
+        ("shows_notes_to_customers", "", None, "I4: old7@customer.test was sent the words of note"),
+        ("leaves_claims_of_the_dead", "new1", _killed("intake:claimed"), "I5/I6: not at rest"),
+        ("refuses_for_ever", "new1", _FULL, "I7: new1: 554"),
+    ],
+)
+def test_a_deliberate_fault_is_seen(
+    sqlite_bench: Bench, mutant: str, name: str, fault: Fault | None, invariant: str
+) -> None:
+    script = sqlite_bench.alone(name) if name else sqlite_bench.script
+    run = sqlite_bench.run(fault, script=script, mutant=mutant, patience=12)
+    assert any(violation.startswith(invariant) for violation in run.violations), run.violations
+
+
+def test_a_row_that_is_lost_doubled_or_changed_is_seen(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    run = bench.run(None)
+    assert run.violations == []
+    rows = bench.desk.rows()
+    assert bench.check_again() == []
+    rows.execute("DELETE FROM timers WHERE kind = 'unclaimed-2'")
+    assert any("missing of timers" in violation for violation in bench.check_again())
+    rows.execute("UPDATE deliveries SET state = 'queued' WHERE kind = 'answer'")
+    assert any("is still queued" in violation for violation in bench.check_again())
+    rows.execute("UPDATE deliveries SET content = CAST(content || x'21' AS BLOB) WHERE kind = 'ack'")
+    assert any("is not the mail that was decided" in violation for violation in bench.check_again())
+    rows.execute("UPDATE journal SET recipient_key = 'somebody@desk.test' WHERE id = 20")
+    assert any(violation.startswith("I1: ") for violation in bench.check_again())
