@@ -536,6 +536,7 @@ class Facts:
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # what agents set by mail (mail.md 14)
     blocked: bool = False  # the author's mail goes to quarantine (#block)
     guesses: int = 0  # wrong tokens in other mails of this client within the hour
+    guess_alarms: int = 0  # alarms about wrong tokens of anybody within the hour
     # What the commands of an agent's mail name, looked up once they are read:
     named: Mapping[str, Person] = field(default_factory=dict)  # folded address -> person
     fresh: TicketFacts | None = None  # the ticket that #split opens

@@ -18,20 +18,31 @@ MOST = 20
 
 
 def guesses_too_much(case: Case) -> bool:
-    """Whether a mail with a wrong token is one too many."""
+    """Whether a mail with a wrong token is one too many: not one whose author is proven and has to do with its ticket.
+
+    Somebody's wrong address among the recipients is no reason to keep a customer's or an agent's own mail back.
+    """
+    if not _too_many(case):
+        return False
+    own = case.customer_proven and case.author_is_party
+    return not (case.match.ticket and (own or (case.agent_proven and case.own_token)))
+
+
+def _too_many(case: Case) -> bool:
     wrong = case.clues.bad_tokens
     return wrong > 0 and case.facts.guesses + wrong > MOST
 
 
 def note_guesses(case: Case, plan: Plan) -> Plan:
-    """The plan with the mail's wrong tokens counted, and with the alarm when it is the one that is too many."""
+    """The plan with the mail's wrong tokens counted, and with the alarm when there are too many."""
     client, wrong = client_network(case.mail.envelope.client_address), min(case.clues.bad_tokens, MOST + 1)
     if not wrong:
         return plan
     keys = tuple(guess_key(client, f"{case.mail.id}.{number}") for number in range(wrong))
+    if not _too_many(case) or case.facts.guess_alarms:
+        return replace(plan, replay_keys=(*plan.replay_keys, *keys))
+    keys += (guess_key("alarm", str(case.mail.id)),)  # one an hour, from however many clients they come
     plan = replace(plan, replay_keys=(*plan.replay_keys, *keys))
-    if case.verdict.reason != "bad-tokens" or case.facts.guesses > MOST:
-        return plan
     return replace(plan, beside=(*plan.beside, _alarm(case, client)))
 
 

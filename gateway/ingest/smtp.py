@@ -120,6 +120,15 @@ class SmtpSession(SMTP):
             return rules.trust_xforward
         return self.client == "" or ipaddress.ip_address(self.client).is_loopback
 
+    @property
+    def guesser(self) -> str:
+        """Whom wrong tokens count against: the first client; "" behind an MTA that does not name it, never the MTA.
+
+        Else a stranger's twenty guesses would put off everybody's mail. What is not counted here is counted when the
+        mail is decided (desk/guessing.py).
+        """
+        return self.forwarded.address if self.xforward_allowed else self.client
+
     async def _handle_client(self) -> None:
         with contextlib.suppress(ConnectionError):
             refusal = self.intake.admit(self, self.client)
@@ -260,7 +269,7 @@ class SmtpSession(SMTP):
         if self.envelope.rcpt_tos:
             # LMTP owes one reply per recipient after the dot; aiosmtpd has one (aiosmtpd#517).
             name = "one-recipient"
-        elif self.intake.guesses_too_much(self.client):
+        elif self.intake.guesses_too_much(self.guesser):
             name = "bad-tokens"
         elif inbox is not None:
             self.inbox = inbox
@@ -331,7 +340,7 @@ class SmtpSession(SMTP):
             commit.add_done_callback(self.intake.log_unseen_failure)
             raise
         self.reader.commands = 0
-        self.intake.count_guess(self.client, envelope.recipient)
+        self.intake.count_guess(self.guesser, envelope.recipient)
         await self.push(f"250 2.0.0 Taken as {taken.journal_id}")
 
     async def _next_chunk(self) -> bytes:

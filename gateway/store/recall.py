@@ -177,7 +177,8 @@ def recall(
         recent_subjects={} if agent else _recent_subjects(tx, address, mail.id, now, settings),
         agents=agents,
         blocked=is_blocked(tx, address),
-        guesses=_recent_guesses(tx, mail, now) if clues.bad_tokens else 0,
+        guesses=_recent_guesses(tx, client_network(mail.envelope.client_address), mail, now) if clues.bad_tokens else 0,
+        guess_alarms=_recent_guesses(tx, "alarm", mail, now) if clues.bad_tokens else 0,
     )
 
 
@@ -289,10 +290,9 @@ def _first_use(tx: Connection, signed: list[str], own: set[int]) -> int:
     return tx.execute(_FIRST_USE, {"keys": signed, "own": list(own)}).scalar() or 0
 
 
-def _recent_guesses(tx: Connection, mail: InboundMail, now: datetime) -> int:
-    """Wrong tokens in other mails of this client within the hour; of all clients that are not known, if it is not."""
-    beginning = guess_key(client_network(mail.envelope.client_address))
-    asked = {"since": now - _HOUR, "beginning": beginning, "own": mail.id}
+def _recent_guesses(tx: Connection, client: str, mail: InboundMail, now: datetime) -> int:
+    """Wrong tokens in other mails of a client within the hour; "": of all that are not known; "alarm": alarms."""
+    asked = {"since": now - _HOUR, "beginning": guess_key(client), "own": mail.id}
     return tx.execute(_GUESSES, asked).scalar_one()
 
 

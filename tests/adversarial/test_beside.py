@@ -185,6 +185,35 @@ async def test_after_twenty_wrong_tokens_in_an_hour_mail_with_one_is_quarantined
     assert [row.outcome for row in desk.rows()] == ["file", "new"], "right tokens and plain addresses go on"
 
 
+async def test_a_participants_mail_with_a_wrong_token_beside_the_right_one_is_filed_all_the_same(desk: Desk) -> None:
+    right = desk.token("TA")
+    wrong = [right.replace("@", f"{letter}@") for letter in "abcdefghijklmnopqrstuvwxyz"]
+    for number in range(24):
+        await desk.send(
+            plain_mail(f"joe{number}@else{number}.test", f"About {number}", f"{number}.", number),
+            recipient=wrong[number],
+        )
+    desk.mark()
+    raw = plain_mail(ANN, "Re: hello", "Still here.", 70)
+    raw = raw.replace(b"To: support@desk.test", f"To: {right}\r\nCc: {wrong[0]}".encode())
+    await desk.send(signed(raw, "customer.test"), recipient=right)
+    assert [row.outcome for row in desk.rows()] == ["file"]
+
+
+async def test_guesses_from_many_clients_are_one_alarm_an_hour(desk: Desk) -> None:
+    general = replace(desk.settings.ticketgate, admin=("root@admin.test",))
+    desk.settings = replace(desk.settings, ticketgate=general)
+    right = desk.token("TA")
+    wrong = ", ".join(right.replace("@", f"{letter}@") for letter in "abcdefghijklmnopqrstuvwxyz")
+    for number in range(3):
+        raw = plain_mail(f"joe@else{number}.test", "Order", f"An order, {number}.", 70 + number)
+        raw = raw.replace(b"To: support@desk.test", b"To: " + wrong.encode())
+        await desk.receive(replace(desk.imap_envelope(), client_address=f"192.0.2.{number}"), raw)
+        await desk.work()
+    assert [row.reason for row in desk.rows()] == ["bad-tokens"] * 3
+    assert len([sent for sent in desk.outbox() if sent.mail.kind == "alert"]) == 1
+
+
 async def test_many_wrong_tokens_in_one_mail_count_each(desk: Desk) -> None:
     right = desk.token("TA")
     wrong = ", ".join(right.replace("@", f"{letter}@") for letter in "abcdefghijklmnopqrstuvwxyz")

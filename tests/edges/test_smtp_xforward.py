@@ -43,6 +43,23 @@ async def test_a_direct_listener_may_trust_loopback(tmp_path):
     assert not envelope.trusted
 
 
+async def test_wrong_tokens_put_off_who_sent_them_and_not_everybody_behind_the_mta(tmp_path):
+    rules = {"trust_xforward": True, "max_bad_tokens": 3, "max_commands": 1000}
+    async with (
+        edge(tmp_path, "smtp", unix=False, is_bad_token=lambda recipient: True, **rules) as running,
+        session(running, "EHLO") as client,
+    ):
+        for address in ["192.0.2.7"] * 3 + ["[UNAVAILABLE]"] * 5:
+            assert (await client.say(f"XFORWARD ADDR={address}")).code == 250
+            assert (await client.deliver()).code == 250
+        assert (await client.say("XFORWARD ADDR=192.0.2.7")).code == 250
+        assert (await client.say("MAIL FROM:<evil@evil.test>")).code == 250
+        assert (await client.say("RCPT TO:<support@desk.test>")).code == 451
+        assert (await client.say("RSET")).code == 250
+        assert (await client.say("XFORWARD ADDR=192.0.2.8")).code == 250
+        assert (await client.deliver()).code == 250
+
+
 async def test_an_lmtp_listener_told_not_to_trust_does_not(tmp_path):
     async with edge(tmp_path) as running, session(running) as client:
         assert (await client.say("XFORWARD ADDR=192.0.2.7")).code == 500

@@ -188,7 +188,14 @@ class Edge:
 
 
 @asynccontextmanager
-async def edge(folder: Path, protocol: str = "lmtp", *, unix: bool = True, **rules: Any) -> AsyncIterator[Edge]:
+async def edge(
+    folder: Path,
+    protocol: str = "lmtp",
+    *,
+    unix: bool = True,
+    is_bad_token: Callable[[str], bool] = lambda recipient: False,
+    **rules: Any,
+) -> AsyncIterator[Edge]:
     """A listener on a unix socket in the folder, or on a free port of 127.0.0.1."""
     settings = desk()
     running = Edge.__new__(Edge)
@@ -198,6 +205,7 @@ async def edge(folder: Path, protocol: str = "lmtp", *, unix: bool = True, **rul
         find_inbox=settings.find_inbox,
         is_our_domain=own_domains(settings).__contains__,
         has_space=lambda: running.space,
+        is_bad_token=is_bad_token,
     )
     sockets = open_sockets([f"unix:{folder}/lmtp.sock" if unix else "inet:127.0.0.1:0"])
     address = sockets[0].getsockname()
