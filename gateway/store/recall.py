@@ -11,10 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
-from gateway.address import client_network, fold_address
+from gateway.address import client_network, fold_address, split_tag
 from gateway.model import Clues, Facts, Findings, InboundMail, MessageIdFact, Proof, TicketFacts
-from gateway.reference import guess_key
-from gateway.settings import Settings
+from gateway.reference import guess_key, looks_like_token
+from gateway.settings import Inbox, Settings
 from gateway.store.journal import JournalState, comparable_date
 from gateway.store.loading import MAX_NUMBER, load_tickets, to_message_id
 from gateway.store.people import find_persons, is_blocked
@@ -272,16 +272,26 @@ def _is_copy(row: Any, findings: Findings, now: datetime) -> bool:
 
 
 def _is_sibling_address(mail: InboundMail, findings: Findings, settings: Settings, taken: set[str]) -> bool:
-    """Whether the author sent the mail to this recipient himself, and it arrives there for the first time.
+    """Whether the author sent the mail to this recipient himself, or it came to a plain address of an inbox.
 
-    A token address that To and Cc do not name was put on the envelope by somebody else: that is a replay (adv-30).
+    A token address that To and Cc do not name was put on the envelope by somebody else: that is a replay (adv-30). What
+    reaches one address twice came there by two ways (info@ is forwarded to support@) and is a copy as well (decision
+    0016), unless it is signed, then it is a repeat, or an agent's, who is asked.
     """
     recipient = fold_address(mail.envelope.recipient)
-    if recipient in taken:
-        return False
     inbox = settings.find_inbox(recipient)
-    addressed = {fold_address(mailbox.address) for mailbox in (*findings.message.to, *findings.message.cc)}
-    return recipient in addressed or (inbox is not None and recipient in inbox.addresses())
+    plain = inbox is not None and _is_plain(recipient, inbox)
+    if recipient in taken:
+        author = findings.authentication.author
+        agent = settings.find_agent(author.address) if author else None
+        return plain and agent is None and not _signatures(findings)
+    return plain or recipient in {fold_address(box.address) for box in (*findings.message.to, *findings.message.cc)}
+
+
+def _is_plain(recipient: str, inbox: Inbox) -> bool:
+    """An address of the inbox, as configured or with a tag that is no token of ours ("support+shop@")."""
+    base, tag = split_tag(recipient, inbox.plus_separator)
+    return recipient in inbox.addresses() or (fold_address(base) in inbox.addresses() and not looks_like_token(tag))
 
 
 def _first_use(tx: Connection, signed: list[str], own: set[int]) -> int:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.model import Proof
 from gateway.store.database import Database
 from tests.support.spine import SETTINGS, Road, address_of, make_mail, text_of
 
@@ -100,3 +101,32 @@ def test_an_away_notice_tells_until_when_and_show_and_history_say_it(
         answer_offer(command)
         (told,) = road.outbox()
         assert "7" in text_of(told) and said in text_of(told)
+
+
+@pytest.mark.parametrize("second", ["support@desk.test", "support+shop@desk.test"])
+def test_an_unsigned_mail_that_comes_by_two_ways_is_one_mail(database: Database, second: str) -> None:
+    road = Road(database)
+    mail = make_mail(MARA, "The crane is stuck.", message_id="<crane@lind.test>")
+    road.arrive(mail, proof=Proof.NONE)
+    told = len(road.outbox())
+    on_top = b"Received: from info by mx.desk.test; Mon, 23 Nov 2026 10:00:00 +0000\r\n"
+    plan = road.arrive(on_top + mail, recipient=second, proof=Proof.NONE)
+    assert (plan.outcome, plan.ticket) == ("sibling", 1) and told and road.outbox() == []
+    assert [event.kind for event in road.ticket(1).events if event.journal] == ["mail", "sibling"]
+    changed = mail.replace(b"stuck", b"broken")
+    assert road.arrive(changed, recipient=second, proof=Proof.NONE).opens_ticket
+
+
+def test_a_proven_mail_never_joins_an_unproven_copy_that_came_first(database: Database) -> None:
+    road = Road(database)
+    mail = make_mail(MARA, "The crane is stuck.", message_id="<crane@lind.test>")
+    road.arrive(mail, proof=Proof.NONE)
+    assert road.arrive(b"Received: from x by y; now\r\n" + mail, proof=Proof.SPF).opens_ticket
+
+
+def test_an_agents_unsigned_mail_that_comes_twice_is_asked_about(database: Database) -> None:
+    road = Road(database)
+    mail = make_mail(ALICE, "Call the printer company.", message_id="<printer@corp.test>")
+    road.arrive(mail, proof=Proof.SUBMISSION)
+    plan = road.arrive(b"Received: from x by y; now\r\n" + mail, proof=Proof.SUBMISSION)
+    assert (plan.outcome, plan.reason) == ("hold", "replayed")
