@@ -113,7 +113,7 @@ def _apart(alice: Person) -> dict[str, Notice]:
 
     digest = notice(
         "digest",
-        sections=json.dumps([{"title": title, "rows": [waits]} for title in ("late", "yours", "free")]),
+        sections=json.dumps([{"title": title, "rows": [waits]} for title in ("reopened", "late", "yours", "free")]),
         yours="1",
         free="1",
         late="1",
@@ -153,6 +153,9 @@ def _apart(alice: Person) -> dict[str, Notice]:
         "report": report,
         "list": notice("list", verb="search", subject="#search invoice", query="invoice", count="1", rows=rows),
         "help": notice("help", subject="#help"),
+        "help-verb": notice(
+            "help", subject="#help close", topic="close", effect="close the ticket", examples="#close", also="done"
+        ),
         "alert": notice("alert", "It could not be read.", host="mx1", problem="mailbox not read for 15 min"),
         "welcome": notice("welcome"),
     }
