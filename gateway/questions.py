@@ -33,6 +33,7 @@ class TicketLine:
     waits_since: datetime | None = None  # oldest mail of a customer that nobody answered; None: nothing waits
     snippet: str = ""  # what was found, in its surroundings
     tags: tuple[str, ...] = ()
+    reopened: bool = False  # a mail opened it after it was closed, and no agent has touched it since
 
 
 @dataclass(frozen=True, slots=True)

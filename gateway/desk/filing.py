@@ -74,6 +74,7 @@ def plan_filed(case: Case) -> Plan:
     data = {"cc": "" if side else _copied(case), "pictures": str(case.remote_pictures), "same_id": _same_id(case)}
     if case.ticket.state is State.CLOSED and state is not State.CLOSED:
         data["reopened"] = "1"
+        draft.annotate(mail, {"reopened": "1"})
     if case.verdict.unproven_filed:
         data["unproven"] = "1"
         draft.explain("author not proven, but the domain offers no proof and the token was this party's own")

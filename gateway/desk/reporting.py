@@ -185,9 +185,9 @@ def send_digest(draft: Draft, case: Case, to: Person, *, always: bool = True) ->
     assert isinstance(log, Log)
     figures = compute(_log(case, log), _since_yesterday(case), worked_in(case.settings))
     held = [mail for mail in _answers(case, stopped) if isinstance(mail, StoppedMail)]
-    late = sections["late"]
-    yours = [line for line in (*late, *sections["yours"]) if line.owner]
-    free = [line for line in (*late, *sections["free"]) if not line.owner]
+    every = [line for found in sections.values() for line in found]
+    late = [line for line in every if is_late(line, case.settings, case.now)]
+    yours, free = [line for line in every if line.owner], [line for line in every if not line.owner]
     draft.notify(
         "digest",
         [to],
@@ -208,13 +208,17 @@ def send_digest(draft: Draft, case: Case, to: Person, *, always: bool = True) ->
 
 
 def _sections(case: Case, lines: Sequence[TicketLine], to: Person) -> dict[str, list[TicketLine]]:
-    """Late, yours, free: what this agent can do something about, who waits longest first; nothing twice."""
+    """Open again, late, yours, free: what this agent can do something about, who waits longest first; nothing twice.
+
+    What was closed and is open again comes first: often it is thanks, and one tap closes it (mail.md 16). What the
+    mail means is not guessed.
+    """
     mine = [line for line in lines if line.owner and line.owner.party == to.party and _asks_for_work(case, line)]
     free = [line for line in lines if line.owner is None and line.state in (State.NEW, State.OPEN)]
-    sections: dict[str, list[TicketLine]] = {"late": [], "yours": [], "free": []}
+    sections: dict[str, list[TicketLine]] = {"reopened": [], "late": [], "yours": [], "free": []}
     for line in sorted((*mine, *free), key=lambda line: line.waits_since or case.now):
         late = is_late(line, case.settings, case.now)
-        sections["late" if late else "yours" if line.owner else "free"].append(line)
+        sections["reopened" if line.reopened else "late" if late else "yours" if line.owner else "free"].append(line)
     return sections
 
 

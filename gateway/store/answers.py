@@ -41,6 +41,8 @@ from gateway.store.schema import counters, deliveries, events, journal, tickets,
 _MOST_LISTS = 99_999
 """Tokens give an event number five digits; lists beyond that begin again at 1."""
 _CHUNK = 500  # numbers in one IN (…)
+_TOUCHED = ("answer", "claim", "assign", "ack-reminder", "open", "close", "wait", "snooze", "followup", "merge")
+"""An agent has looked at the ticket and decided something: it is no longer merely open again."""
 _NOT_QUARANTINE = ("author-unproven", "unknown-sender", "dmarc-fail", "auth-temperror")
 
 
@@ -123,7 +125,7 @@ def _lines(tx: Connection, numbers: list[int], snippets: Mapping[int, str] | Non
     for some in _chunks(numbers):
         rows |= {row.number: row for row in tx.execute(sa.select(tickets).where(tickets.c.number.in_(some)))}
     people = _people(tx, {party for row in rows.values() for party in (row.owner, row.customer) if party})
-    waiting = _waiting(tx, numbers)
+    waiting, reopened = _waiting(tx, numbers), _reopened(tx, numbers)
     return tuple(
         TicketLine(
             number=row.number,
@@ -138,6 +140,7 @@ def _lines(tx: Connection, numbers: list[int], snippets: Mapping[int, str] | Non
             waits_since=waiting.get(row.number),
             snippet=(snippets or {}).get(row.number, ""),
             tags=tuple(row.tags),
+            reopened=row.number in reopened,
         )
         for row in (rows[number] for number in numbers)
     )
@@ -165,6 +168,23 @@ def _waiting(tx: Connection, numbers: list[int]) -> dict[int, datetime]:
             else:
                 since.setdefault(ticket, at)
     return since
+
+
+def _reopened(tx: Connection, numbers: list[int]) -> set[int]:
+    """The tickets that a mail opened again and no agent has touched since."""
+    found: set[int] = set()
+    for some in _chunks(numbers):
+        statement = (
+            sa.select(events.c.ticket, events.c.kind, events.c.data)
+            .where(events.c.ticket.in_(some), events.c.kind.in_(("mail", *_TOUCHED)))
+            .order_by(events.c.ticket, events.c.number)
+        )
+        for ticket, kind, data in tx.execute(statement):
+            if kind in _TOUCHED:
+                found.discard(ticket)
+            elif data.get("reopened"):
+                found.add(ticket)
+    return found
 
 
 def _chunks(numbers: list[int]) -> Iterable[list[int]]:

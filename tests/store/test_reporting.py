@@ -272,6 +272,35 @@ def test_a_digest_tells_late_from_yours_from_free_and_a_number_opens_one(road: R
     assert "Third matter" in text_of(to(road.outbox(), ALICE))
 
 
+def test_thanks_to_a_closed_ticket_stands_first_in_the_digest_and_one_tap_closes_it(road: Road) -> None:
+    """mail.md 16: it opens again whatever it means; nobody has to read it among the work to be done."""
+    offers = []
+    for n in range(3):
+        road.arrive(make_mail(f"c{n}@customer.test", f"Matter {n}", subject=f"Matter {n}"))
+        offers.append(to([m for m in road.outbox() if m.kind == "offer"], ALICE))
+    for offer in offers[1:]:
+        raw = make_mail(ALICE, "#close\n\nDone.", subject="Re: x", to=address_of(offer), answers=offer.message_id)
+        road.arrive(raw, recipient=address_of(offer))
+        answer = next(m for m in road.outbox() if m.kind == "answer")
+        raw = make_mail(answer.recipient, "Thanks!", subject="Re: x", to=address_of(answer), answers=answer.message_id)
+        road.arrive(raw, recipient=address_of(answer))
+    again = make_mail(ALICE, "#ack", subject="Re: x", to=address_of(offers[2]), answers=offers[2].message_id)
+    road.arrive(again, recipient=address_of(offers[2]))
+    road.outbox()
+    command(road, ALICE, "#digest now")
+    digest = to(road.outbox(), ALICE)
+    text = text_of(digest)
+    assert text.index("OPEN AGAIN") < text.index("#2") < text.index("close 2") < text.index("YOURS") < text.index("#3")
+    assert text.index("#3") < text.index("FREE") < text.index("#1")
+    assert "2 yours, 1 free, 0 late" in header_of(digest, "Subject")
+    html = email.message_from_bytes(digest.content, policy=email.policy.default).get_body(("html",))
+    assert html is not None and "close%202%20" in html.get_content()
+    tap = next(line for line in text.splitlines() if line.strip().startswith("close 2 "))
+    subject = tap.partition("subject=")[2].partition("&")[0].replace("%20", " ")
+    road.arrive(make_mail(ALICE, "Just press Send.", subject=subject))
+    assert road.ticket(2).state is State.CLOSED
+
+
 def test_no_digest_goes_out_when_the_desk_wants_none(road: Road) -> None:
     road.settings = replace(road.settings, agent_mail=AgentMail(digest="off"))
     start(road)

@@ -20,14 +20,14 @@ from gateway.outbound.onetap import Link, make_link
 _H2 = '<h2 style="font-size:15px;margin:16px 0 4px">'
 _HEAD = "font-size:12px;font-weight:normal;opacity:.75"
 _MOST_LABELS = 12
-_SECTIONS = ("late", "yours", "free")
+_SECTIONS = ("reopened", "late", "yours", "free")
 
 
 # ---------------------------------------------------------------------------------------------- digest
 
 
 def _sections(scene: Scene) -> list[tuple[str, list[dict[str, Any]]]]:
-    """(late, yours or free; rows), in that order, without the empty ones."""
+    """(reopened, late, yours or free; rows), in that order, without the empty ones."""
     found = json.loads(scene.notice.data.get("sections") or "[]")
     by_title = {s.get("title"): [r for r in s.get("rows", []) if isinstance(r, dict)] for s in found}
     return [(title, by_title[title]) for title in _SECTIONS if by_title.get(title)]
@@ -44,11 +44,24 @@ def _show(scene: Scene, number: int) -> Link:
     return make_link(scene.settings.keys, scene.inbox, scene.recipient, "show", number, 0, body)
 
 
-def _table(scene: Scene, rows: Sequence[dict[str, Any]]) -> str:
+def _close(scene: Scene, number: int) -> Link:
+    """Closes what is open again only because somebody said thanks; the next mail opens it as before."""
+    link = make_link(
+        scene.settings.keys, scene.inbox, scene.recipient, "close", number, 0, scene.words.say("press_send")
+    )
+    return Link(f"{scene.words.say('tap_close')} {number}", link.href)
+
+
+def _closes(scene: Scene, title: str, rows: Sequence[dict[str, Any]]) -> list[Link]:
+    return [_close(scene, int(row.get("number", 0))) for row in rows] if title == "reopened" else []
+
+
+def _table(scene: Scene, rows: Sequence[dict[str, Any]], *, closes: bool = False) -> str:
     heads = "".join(
         f'<th scope="col" align="left" style="{_HEAD}">{escape(word)}</th>'
         for word in scene.words.several("digest_columns")
     )
+    heads += "<td></td>" if closes else ""
     lines = []
     for row in rows:
         number = int(row.get("number", 0))
@@ -59,6 +72,10 @@ def _table(scene: Scene, rows: Sequence[dict[str, Any]]) -> str:
         # A number stays with its unit, so that a phone breaks the line elsewhere.
         wait = re.sub(r"(?<=[0-9]) (?=\w)", "\u00a0", say_wait(row, scene.words, scene.now))
         cells.append(f'<td style="padding:4px 0">{escape(wait)}</td>')
+        if closes:
+            close = escape(_close(scene, number).href)
+            label = escape(scene.words.say("tap_close"))
+            cells.append(f'<td style="padding:4px 0 4px 10px"><a href="{close}">{label}</a></td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(lines)
     return (
@@ -81,6 +98,7 @@ def write_digest(scene: Scene) -> Writing:
     text = scene.render(
         "digest.txt",
         sections=[(words.say(f"digest_{title}").upper(), [_row(scene, r) for r in rows]) for title, rows in sections],
+        closes={words.say(f"digest_{title}").upper(): _closes(scene, title, rows) for title, rows in sections},
         hints={words.say(f"digest_{title}").upper(): words.say(f"digest_{title}_hint") for title in _SECTIONS},
         since=since.rstrip("\n"),
         example=example,
@@ -90,7 +108,7 @@ def write_digest(scene: Scene) -> Writing:
     for title, rows in sections:
         hint = words.say(f"digest_{title}_hint")
         pieces.append(f"{_H2}{escape(words.say(f'digest_{title}'))}{escape(' ' + hint if hint else '')}</h2>")
-        pieces.append(_table(scene, rows))
+        pieces.append(_table(scene, rows, closes=title == "reopened"))
     pieces.append(f"{_H2}{escape(words.say('digest_since'))}</h2>")
     pieces.append("<p>" + "<br>\n".join(escape(line.strip()) for line in since.strip().split("\n")) + "</p>")
     pieces.append(f"<p>{escape(closing)}</p>")
