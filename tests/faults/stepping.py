@@ -99,6 +99,11 @@ class Bench:
             self._learn(self._alone[name])
         return self._alone[name]
 
+    @property
+    def database(self) -> str:
+        """The name of the PostgreSQL database of the present run."""
+        return str(sa.make_url(self.desk.gateway.storage).database)
+
     def script_of(self, *names: str, begin: Callable[[], bool] = lambda: True) -> scenario.Script:
         """Some of the mails, on a desk that is otherwise quiet; what they come to is not compared."""
         picked = [mail for mail in self.script.mails if mail.name in names]

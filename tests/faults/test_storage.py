@@ -218,3 +218,62 @@ def refused(bench: Bench) -> int:
     """How many transactions were ended so."""
     (row,) = bench.desk.rows().ask("SELECT last_value AS n, is_called FROM refused")
     return min(bench.refusals, row["n"]) if row["is_called"] else 0
+
+
+@pytest.mark.postgresql
+@pytest.mark.slow
+def test_fault_28_failover_that_lost_the_last_commits(postgresql_bench: Bench) -> None:
+    bench = postgresql_bench
+    desk, mark = bench.desk, bench.desk.gateway.folder / "start.mark"
+    bench.refresh()
+    desk.start()
+    mta = Mta(desk.gateway.socket)
+    try:
+        wait_for(lambda: desk.poll().ready and is_at_rest(desk.rows()), "it is ready and at rest")
+        replica = behind(bench)
+        noted = mark.read_bytes()
+        mta.send(*bench.script_of("new1").mails)
+        wait_for(lambda: mta.idle and is_at_rest(desk.rows()), "the mail is filed")
+        wait_for(lambda: b'"journal":12' in mark.read_bytes() and mark.read_bytes() != noted, "the mark has noted it")
+        fail_over(bench, replica)
+        wait_for(lambda: "went back in time" in desk.gateway.log(), "the alarm")
+        arrived = len(desk.sink.taken)
+        mta.send(*bench.script_of("answer").mails)
+        late = "SELECT state FROM deliveries WHERE kind = 'answer' AND id > 27"
+        wait_for(lambda: mta.idle and desk.rows().ask(late), "mail is still taken in and decided")
+        wait_for(lambda: not desk.rows().ask("SELECT id FROM journal WHERE state = 'received'"), "all is decided")
+        assert [row["state"] for row in desk.rows().ask(late)] == ["queued"]
+        assert len(desk.sink.taken) == arrived, "something left before an operator said so"
+        desk.gateway.cli("queue", "release")
+        wait_for(lambda: desk.rows().ask(late)[0]["state"] == "sent", "it leaves when an operator lets it")
+        assert not mta.refusals
+    finally:
+        mta.close()
+        desk.kill()
+
+
+def behind(bench: Bench) -> str:
+    """The name of a copy of the database as it is now: a replica that gets nothing any more."""
+    name = bench.database
+    with closed_to_all(bench, name):
+        bench.postgres.run(f"CREATE DATABASE {name}_b TEMPLATE {name}")
+    return f"{name}_b"
+
+
+def fail_over(bench: Bench, replica: str) -> None:
+    """The replica takes the place of the database, under the eyes of the daemon."""
+    name = bench.database
+    with closed_to_all(bench, name):
+        bench.postgres.run(f"ALTER DATABASE {name} RENAME TO {name}_lost")
+        bench.postgres.run(f"ALTER DATABASE {replica} RENAME TO {name}")
+
+
+@contextlib.contextmanager
+def closed_to_all(bench: Bench, name: str) -> Iterator[None]:
+    """Every connection is ended and none is let in."""
+    bench.postgres.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    bench.postgres.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    left = f"DO $$ BEGIN WHILE EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = '{name}') LOOP"
+    bench.postgres.run(f"{left} PERFORM pg_sleep(0.05); PERFORM pg_stat_clear_snapshot(); END LOOP; END $$")
+    yield
+    bench.postgres.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
