@@ -50,6 +50,7 @@ hostile: $(READY)
 FAULTS ?=
 faults: $(READY) servers
 	$(BIN)/python -m tests.faults $(FAULTS)
+	$(BIN)/python -m tests.faults --jobs 1 --bulk 500 --kills 20
 
 # A busy desk whose gateways are killed at random: SOAK="--minutes 60 --database sqlite".
 soak: $(READY) servers

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.faults.desk import Fault
-from tests.faults.stepping import Bench, Run, open_bench
+from tests.faults.stepping import BULK_PATIENCE, Bench, Run, open_bench
 from tests.support.databases import start_postgresql
 from tests.support.dovecot import DovecotServer
 
@@ -100,6 +100,8 @@ def main() -> int:
     parser.add_argument("--twice", action="store_true", help="kill the second life as well, at a random step")
     parser.add_argument("--seed", type=int, default=0, help="of --twice and of what a power cut keeps")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--bulk", type=int, default=0, help="instead: so many mails at once, with --kills at random")
+    parser.add_argument("--kills", type=int, default=20, help="of --bulk")
     parser.add_argument("--list", action="store_true", help="name the steps of an undisturbed run and end")
     options = parser.parse_args()
     bad = 0
@@ -121,6 +123,11 @@ def main() -> int:
                 ]
                 if options.list:
                     _list(benches[0])
+                elif options.bulk:
+                    totals = Totals(f"{database} {options.bulk} mails, {options.kills} kills, seed {options.seed}")
+                    _bulk(benches[0], options, totals)
+                    print(totals, flush=True)
+                    bad += totals.lost + totals.doubled + totals.other
                 else:
                     totals = Totals(f"{database} {options.act}")
                     _step(benches, options, totals)
@@ -170,10 +177,18 @@ def _fault(options: argparse.Namespace) -> Callable[[int], Fault]:
     )
 
 
-def _again(options: argparse.Namespace, number: int) -> Fault | None:
+def _again(options: argparse.Namespace, number: int) -> list[Fault]:
     if not options.twice:
-        return None
-    return Fault(at=random.Random(f"{options.seed} {number}").randrange(1, 1500))
+        return []
+    return [Fault(at=random.Random(f"{options.seed} {number}").randrange(1, 1500))]
+
+
+def _bulk(bench: Bench, options: argparse.Namespace, totals: Totals) -> None:
+    """Many mails, and death after death at random steps."""
+    script = bench.bulk(options.bulk)
+    chance = random.Random(options.seed)
+    deaths = [Fault(at=round(10 ** chance.uniform(1, 3.6))) for _ in range(options.kills)]
+    totals.add(options.seed, bench.run(deaths[0], deaths[1:], script=script, patience=BULK_PATIENCE))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -388,20 +388,20 @@ class Desk:
         self,
         at_rest: Callable[[], bool],
         fault: Fault | None,
-        again: Fault | None = None,
+        again: Sequence[Fault] = (),
         patience: float = RESTS_WITHIN,
         at_death: Callable[[], None] = lambda: None,
     ) -> str:
         """Run until ``at_rest``, starting the daemon again whenever it ends; "" or why it never came to rest.
 
-        ``again`` is the fault of the second life. The patience begins anew with each start.
+        ``again`` are the faults of the lives after the first. The patience begins anew with each start.
         """
-        faults = [fault, again]
+        faults = [fault, *again]
         self.start(faults[0])
         while True:
             life = self.poll()
             if life.code is not None:
-                if len(self.lives) > 30:
+                if len(self.lives) > len(faults) + 30:
                     return "it ends again and again"
                 at_death()
                 self.start(faults[len(self.lives)] if len(self.lives) < len(faults) else None)

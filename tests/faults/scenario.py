@@ -194,6 +194,14 @@ def _away_note(original: EmailMessage) -> EmailMessage:
     return note
 
 
+def add_bulk(script: Script, count: int, *, polled: bool) -> Script:
+    """So many more customers write; every tenth mail lies in the mailbox."""
+    names = [f"bulk{n}" for n in range(count)]
+    more = [customer_mail(name, imap=polled and n % 10 == 0) for n, name in enumerate(names)]
+    public = {mark_of(name): {address(name)} for name in names}
+    return Script([*script.mails, *more], script.public | public, script.reply_when)
+
+
 def pick(script: Script, name: str) -> Script:
     """One of the mails alone, on a desk that is otherwise quiet."""
     return Script([mail for mail in script.mails if mail.name == name], script.public, quiet=True)
