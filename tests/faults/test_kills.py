@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import smtplib
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults.desk import Fault
-from tests.faults.stepping import Bench, Run
+from tests.faults.stepping import Bench, Run, open_bench
+from tests.support.dovecot import DovecotServer
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -198,3 +200,16 @@ def test_fault_12_killed_after_the_remote_250_before_the_commit(bench: Bench) ->
 def test_fault_13_killed_after_sent(bench: Bench) -> None:
     killed(bench, ANSWER, "outbox:done")
     assert (copies(bench, "answer"), decided(bench, "answer")[0]["state"]) == ([1], "sent")
+
+
+@pytest.mark.dovecot
+def test_a_mail_is_marked_in_its_mailbox_although_the_daemon_died_before_it_did(
+    tmp_path: Path, dovecot: DovecotServer
+) -> None:
+    with open_bench(tmp_path / "i", dovecot=dovecot) as bench:
+        script = bench.script_of("new3", "new4")
+        for step in (1, 2, 3):  # after the first mail is committed: fetch, flag, idle
+            run = bench.run(
+                Fault(at=step, only="imap.send", after="point.receive:committed"), script=script, patience=30
+            )
+            assert run.met and run.violations == [], (step, run.violations)
