@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.address import fold_address, is_address, skeleton
 from gateway.desk import assignment, lifecycle
+from gateway.desk.brakes import WITHIN
 from gateway.desk.case import Case
 from gateway.desk.draft import Draft
 from gateway.desk.gathering import tell_of_mail
@@ -15,6 +16,9 @@ _NO_ACK_LOCAL_PARTS = frozenset(
     {"mailer-daemon", "postmaster", "no-reply", "noreply", "donotreply", "do-not-reply"}
     | {"bounce", "bounces", "daemon", "nobody", "abuse"}
 )
+_REPORTS = frozenset({"bounce", "report"})
+_MOST_REPORTS = 5
+"""Lines about one delivery: delayed, delayed again, failed, and some more."""
 
 
 def plan_new(case: Case) -> Plan:
@@ -129,23 +133,44 @@ def plan_agents_only(case: Case) -> Plan:
     number = draft.add_mail(kind, party=author.party if author else 0, public=False, text=_shown_text(case), data=away)
     if away:
         draft.explain(f"its author is away until {away['away']}")
-    if kind in ("unverified-report", "complaint"):
+    if kind in ("unverified-report", "complaint") and _told_enough(case, kind):
+        draft.explain(f"{kind}: {_MOST_REPORTS - 1} came within the hour, nobody is written to about more")
+    elif kind in ("unverified-report", "complaint"):
         people = assignment.owner_or_pool(case) if kind == "unverified-report" else assignment.leads(case)
         draft.notify("unproven", people, about=number, author=author, reason=kind, data={"address": _address(case)})
     draft.explain(f"automatic mail ({case.findings.origin}): shown to agents, changes nothing")
     return draft.plan("file" if case.verdict.outcome == "machine-filed" else "agents-only")
 
 
+def _told_enough(case: Case, kind: str) -> bool:
+    """Whether such reports about this ticket came again and again: anybody can send them, under any name."""
+    events = case.ticket.events if case.ticket else ()
+    return sum(e.kind == kind and e.at > case.now - WITHIN for e in events) >= _MOST_REPORTS - 1
+
+
 def plan_report(case: Case) -> Plan:
-    """A delivery report at one of our own bounce addresses: acts on exactly that delivery (security.md 9)."""
-    assert case.ticket is not None
+    """A delivery report at one of our own bounce addresses: acts on exactly that delivery (security.md 9).
+
+    Whoever got the mail knows the address, so one failure of a delivery is told once, and few reports of it are lines.
+    """
     draft = Draft(case)
+    if case.ticket is None:
+        draft.explain("a report about mail of no ticket (a list, a digest) or of one that is gone: kept raw")
+        return draft.plan("discard")
     report = next((r for r in case.findings.reports if r.kind), None)
     sent = next((e for e in case.ticket.events if e.number == case.match.event), None)
     failed = report is not None and report.kind in ("hard", "soft") and report.action in ("failed", "")
-    number = draft.add_mail(
-        "bounce" if failed else "report", party=case.match.party, public=False, text=_report_text(report, case)
-    )
+    kind, party, about = "bounce" if failed else "report", case.match.party, case.match.event
+    before = [e.kind for e in case.ticket.events if e.kind in _REPORTS and (e.party, e.answers) == (party, about)]
+    if len(before) >= _MOST_REPORTS:
+        draft.explain(f"the {len(before) + 1}th report about the same delivery: kept raw")
+        return draft.plan("discard")
+    number = draft.add_mail(kind, party=party, public=False, text=_report_text(report, case), answers=about)
+    if "bounce" in before:
+        draft.explain(
+            f"event {about} was reported undelivered before: recorded as event {number}, nobody is told again"
+        )
+        return draft.plan("report")
     if failed and report is not None:
         words = " ".join(part for part in ("reported:", report.status, report.diagnostic) if part)
         draft.report_undelivered(case.match.event, case.match.party, words)

@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 
 from gateway import deliver
-from gateway.model import OutboundMail, State
+from gateway.model import OutboundMail, Proof, State
 from gateway.outbound.transport import Attempt
 from gateway.store import deliveries
 from gateway.store.database import Database
 from tests.store.test_verbs import ALICE, BOB, DESK, JANE, TOM, Desk, first, to
-from tests.support.spine import header_of, make_mail, text_of
+from tests.support.spine import address_of, header_of, make_mail, text_of
 
 
 def attempt(desk: Desk, failing: str, outcome: str = "failed") -> list[OutboundMail]:
@@ -89,6 +89,42 @@ def test_a_late_bounce_of_the_second_copy_names_that_one(desk: Desk, offer: Outb
     desk.road.arrive(report, recipient=again.reverse_path, reverse_path="")
     notice = to(desk.road.outbox(), ALICE)
     to(desk.tap(ALICE, notice, "send"), JANE)
+
+
+def report_of(answer: OutboundMail, number: int, recipient: str = "") -> bytes:
+    return make_mail(
+        f"mailer-daemon@mx{number}.customer.test",
+        f"Undelivered: 550 5.1.1 no such user, {number}",
+        subject="Undelivered Mail Returned to Sender",
+        to=recipient or answer.reverse_path,
+        extra=f"X-Failed-Recipients: {JANE}\r\nAuto-Submitted: auto-replied",
+    )
+
+
+def test_a_failure_is_told_once_however_many_reports_of_it_are_made_up(desk: Desk, offer: OutboundMail) -> None:
+    answer = to(desk.reply(ALICE, offer, "It was our mistake."), JANE)
+    for number in range(12):
+        desk.road.arrive(report_of(answer, number), recipient=answer.reverse_path, reverse_path="", proof=Proof.NONE)
+    assert [mail.kind for mail in desk.road.outbox()] == ["undelivered"]
+    assert sum(event.kind == "bounce" for event in desk.ticket().events) == 5
+
+
+def test_reports_at_a_customers_address_are_told_four_times_an_hour(desk: Desk, offer: OutboundMail) -> None:
+    answer = to(desk.reply(ALICE, offer, "It was our mistake."), JANE)
+    customers = address_of(answer)
+    for number in range(12):
+        raw = report_of(answer, number, customers)
+        desk.road.arrive(raw, recipient=customers, reverse_path="", proof=Proof.NONE)
+    assert [mail.kind for mail in desk.road.outbox()] == ["unproven"] * 4
+
+
+@pytest.mark.parametrize("ticket", [0, 999])
+def test_a_report_about_mail_of_no_ticket_is_kept_and_nobody_is_told(desk: Desk, ticket: int) -> None:
+    tag = desk.road.settings.keys.make_token("b", ticket, 5, 1)
+    digest = replace(to(desk.write(JANE, "One.", subject="One"), JANE), reverse_path=f"support+{tag}@desk.test")
+    plan = desk.road.arrive(report_of(digest, 1), recipient=digest.reverse_path, reverse_path="", proof=Proof.NONE)
+    assert plan.outcome == "discard"
+    assert desk.road.outbox() == []
 
 
 def test_what_is_still_tried_is_not_sent_twice(desk: Desk, offer: OutboundMail) -> None:
