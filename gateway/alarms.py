@@ -13,6 +13,7 @@ from gateway.clock import Jump, clock
 from gateway.errors import TemporaryError
 from gateway.model import Notice, OutboundMail, Person, Plan
 from gateway.outbound.compose import compose_all
+from gateway.outbound.transport import Attempt
 from gateway.settings import Imap, Settings
 from gateway.store import deliveries
 from gateway.store.database import Database
@@ -21,6 +22,14 @@ _CLOCK = "the clock jumped"
 _CLOCK_TEXT = (
     "The time of this machine was set by more than a minute. Until the new time has stood for a while, everything goes"
     " on by the old one: no reminder, retry or erasure is done because of it. Look at NTP:\n    timedatectl"
+)
+_TOKEN_TEXT = (
+    "The provider gives us no access token. When the last one ends, the mailbox cannot be read and nothing can be sent"
+    " with it. No mail is lost: it waits. Look at:"
+)
+_RELAY_TEXT = (
+    "Nothing leaves in clear where TLS is configured, nor without the login. All mail waits in the outbox:\n"
+    "    ticketgate queue"
 )
 _SILENT_TEXT = "New customer mail in it is NOT becoming tickets. No mail is lost: it waits on the mail server."
 _REBUILT_TEXT = (
@@ -68,6 +77,22 @@ class Alarms:
             self.sound(silent, what, _SILENT_TEXT)
         elif problem == "uidvalidity":
             self.sound(f"the mailbox {mailbox.user} was rebuilt", what, _REBUILT_TEXT)
+
+    def hear_tokens(self, mailbox: Imap, why: str) -> None:
+        """A refresh of an OAuth2 token failed, or (no words) went well."""
+        problem = f"no access token for {mailbox.user}"
+        if why:
+            self.sound(problem, why, f"{_TOKEN_TEXT}\n    ticketgate oauth status {mailbox.handle}")
+        else:
+            self.over(problem)
+
+    def hear_relay(self, attempt: Attempt) -> None:
+        """What came of an attempt to send: that nothing can be sent is everybody's trouble, not that mail's."""
+        problem = f"nothing can be sent by {self._settings().send.host}"
+        if attempt.barred:
+            self.sound(problem, attempt.reply, _RELAY_TEXT)
+        elif attempt.outcome == "sent":
+            self.over(problem)
 
     def hear_clock(self, jump: Jump) -> None:
         """The wall clock was set, or set right again, or its new time is believed now."""

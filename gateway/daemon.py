@@ -43,6 +43,7 @@ from gateway.outbound.transport import Transport
 from gateway.receive import Receiver
 from gateway.resolver import Resolver
 from gateway.safekeeping.keeper import Keeper
+from gateway.safekeeping.tokens import AccessTokens
 from gateway.schedule import Job, start_schedule
 from gateway.service_manager import Watchdog, notify
 from gateway.settings import Imap, Settings
@@ -102,17 +103,22 @@ class Daemon:
             self._tasks.append(asyncio.create_task(self._prepare_later(), name="database"))
         self.cage = Cage(settings.cage, self._rules())
         await self.cage.start()
-        self.transport = Transport(settings.send, _password(settings), signer=_signer(settings))
+        self.alarms = Alarms(self.database, lambda: self.settings, lambda: self.outbox.worker.wake())
+        self.tokens = AccessTokens(lambda: self.settings, self.alarms.hear_tokens)
+        self.transport = Transport(
+            settings.send, _password(settings), signer=_signer(settings), access_token=self.tokens.for_sending()
+        )
         self.receiver = Receiver(self.database, max_size=_largest(settings), wake=self._received)
         self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, self._name)
         self.outbox = Outbox(self.database, self.transport, lambda: self.settings, self._name)
-        self.alarms = Alarms(self.database, lambda: self.settings, lambda: self.outbox.worker.wake())
+        self.outbox.tried = self.alarms.hear_relay
         self.reminders = Reminders(self.database, lambda: self.settings, self._name)
         self.intake.after = self.reminders.after = self._planned
         self.record = Worker("record", lambda: self.keeper.round(clock()))
         self.watchdog = Watchdog()
         for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker, self.record):
             self._tasks.append(asyncio.create_task(worker.run(), name=worker.name))
+        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker):
             self.watchdog.watch(worker.name, worker.overdue)
         self._tasks.append(asyncio.create_task(self._look_around(), name="presence"))
         self._schedule = start_schedule(self._jobs())
@@ -196,9 +202,7 @@ class Daemon:
                 self._read_mailbox(mailbox)
 
     def _read_mailbox(self, mailbox: Imap) -> None:
-        async def password(_fresh: bool) -> str:
-            return await asyncio.to_thread(read_secret, mailbox.secret)
-
+        password = self.tokens.password_of(mailbox)
         report = partial(self.alarms.hear_mailbox, mailbox)
 
         async def may_read() -> bool:
@@ -377,7 +381,7 @@ def _is_gone(name: str) -> bool:
 
 
 def _password(settings: Settings) -> str:
-    return read_secret(settings.send.secret) if settings.send.auth != "none" else ""
+    return read_secret(settings.send.secret) if settings.send.auth in ("password", "app-password") else ""
 
 
 def _signer(settings: Settings) -> Signer | None:

@@ -194,12 +194,21 @@ class Smtp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OAuth2:
-    """[receive.imap.NAME.oauth2]."""
+    """[receive.imap.NAME.oauth2]: used for the mailbox, and for sending as the same user."""
 
     tenant: str = ""
+    """Microsoft 365: the directory."""
     client_id: str = ""
+    """Of the app registration."""
     client_secret: Secret = Secret("")
     refresh_token: Secret = Secret("")
+    """Empty: oauth/NAME.token beside the token key, written by `ticketgate oauth login NAME`."""
+    token_url: str = ""
+    """Where tokens come from; a preset has its own."""
+    authorize_url: str = ""
+    """Where a person consents; a preset has its own."""
+    scope: str = ""
+    """What is asked for; a preset has its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +234,7 @@ class Imap:
     auth: str = "password"
     """"password", "app-password", "oauth2-refresh", "oauth2-client"."""
     secret: Secret = Secret("")
-    """The password."""
+    """The password; the oauth2 kinds have none."""
     folder: str = "INBOX"
     junk_folder: str = "auto"
     """Watched and reported, never ticketed."""
@@ -528,6 +537,11 @@ class Settings:
             if inbox.reply_domain and folded.endswith("@" + inbox.reply_domain.lower()):
                 return inbox
         return None
+
+    def oauth_mailbox(self, user: str) -> Imap | None:
+        """The mailbox whose OAuth2 registration gives this user's tokens; it need not be read (``enabled``)."""
+        kinds = (m for m in self.receive.imap.values() if m.auth.startswith("oauth2") and m.user == user)
+        return next(kinds, None)
 
     def is_own_address(self, address: str) -> bool:
         """Whether an address, in any spelling and with any tag, is one of our inboxes."""

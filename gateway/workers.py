@@ -193,6 +193,8 @@ class Outbox:
         self._unsure = False  # a claim may be committed although we were not told
         self._breaker = Breaker()
         self.worker = Worker("outbox", self._round)
+        self.tried: Callable[[Attempt], None] = lambda attempt: None
+        """Called with what came of each attempt."""
 
     async def _round(self) -> bool:
         room = max(1, self._settings().send.max_connections) - len(self._flying)
@@ -252,6 +254,7 @@ class Outbox:
     async def _one(self, delivery: Delivery) -> None:
         try:
             attempt = await self._transport.attempt(delivery.mail)
+            self.tried(attempt)
             outcome = await self._record(delivery, attempt)
         except asyncio.CancelledError:
             raise

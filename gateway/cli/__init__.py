@@ -29,6 +29,7 @@ COMMANDS = {
     "queue": ("queue", "outgoing mail: list, show, retry, drop"),
     "explain": ("explain", "why a mail went where it went: a stored one, or a file as if it arrived now"),
     "examine": ("examine", "what mails say, without database or daemon"),
+    "oauth": ("oauth", "access tokens of mailboxes: login (once), status"),
     "inject": ("inject", "hand one mail to the running gateway (pipe delivery)"),
     "person": ("person", "what is known about an address: show, export, erase"),
     "retention": ("person", "erase what is old enough, as the gateway does daily"),

@@ -39,7 +39,7 @@ def check(settings: Settings, site: TomlFile, people: TomlFile) -> None:
     _check_edges(site, settings.receive)
     for name, mailbox in settings.receive.imap.items():
         _check_mailbox(settings, site, f"receive.imap.{name}", mailbox)
-    _check_send(site, settings.send)
+    _check_send(settings, site, settings.send)
     _check_limits(settings, site)
 
 
@@ -155,7 +155,9 @@ def _check_mailbox(settings: Settings, site: TomlFile, where: str, mailbox: Imap
         site.mistake(f"{where}.tls", "plain text is refused unless the host is loopback")
     if not 0 < mailbox.port < 65536:
         site.mistake(f"{where}.port", f"{mailbox.port} is not a port")
-    if mailbox.enabled and not mailbox.secret:
+    if mailbox.enabled and mailbox.auth.startswith("oauth2"):
+        _check_oauth(site, f"{where}.oauth2", mailbox)
+    elif mailbox.enabled and not mailbox.secret:
         site.mistake(f"{where}.secret", f'is required with auth = "{mailbox.auth}"')
     try:
         check_mailbox(mailbox)
@@ -164,18 +166,39 @@ def _check_mailbox(settings: Settings, site: TomlFile, where: str, mailbox: Imap
         site.mistake(f"{where}.{key}" if key else where, str(error))
 
 
+def _check_oauth(site: TomlFile, where: str, mailbox: Imap) -> None:
+    from gateway.oauth import provider_of  # here: loads HTTP, which most sites do not use
+
+    own, provider = mailbox.oauth2, provider_of(mailbox)
+    needed = ["client_id"] + (["client_secret"] if mailbox.auth == "oauth2-client" else [])
+    for key in needed:
+        if not getattr(own, key):
+            site.mistake(f"{where}.{key}", f'is required with auth = "{mailbox.auth}"')
+    if mailbox.auth == "oauth2-client" and mailbox.preset == "microsoft365" and not (own.tenant or own.token_url):
+        site.mistake(f"{where}.tenant", f'is required with auth = "{mailbox.auth}"')
+    for key in ("token_url", "authorize_url"):
+        url = getattr(provider, key)
+        if not url and key == "token_url":
+            site.mistake(f"{where}.{key}", 'is required without preset = "gmail", "microsoft365" or "yahoo"')
+        elif url and not re.match(r"https://|http://(localhost|127\.0\.0\.1)[:/]", url):
+            site.mistake(f"{where}.{key}", "must be an https:// address")
+
+
 def _is_named(mailbox: Imap, key: str, complaint: str) -> bool:
     """Whether a complaint of the IMAP room is about this setting: it repeats the value."""
     value = str(getattr(mailbox, key))
     return repr(value) in complaint or repr(value.removeprefix("move:")) in complaint
 
 
-def _check_send(site: TomlFile, send: Send) -> None:
+def _check_send(settings: Settings, site: TomlFile, send: Send) -> None:
     if send.tls == "none" and not _is_loopback(send.host):
         site.mistake("send.tls", "plain text is refused unless the host is loopback")
     if not 0 < send.port < 65536:
         site.mistake("send.port", f"{send.port} is not a port")
-    if send.auth != "none":
+    if send.auth.startswith("oauth2"):
+        if settings.oauth_mailbox(send.user) is None:
+            site.mistake("send.user", f'auth = "{send.auth}" needs [receive.imap.NAME.oauth2] of the same user')
+    elif send.auth != "none":
         for key in ("user", "secret"):
             if not getattr(send, key):
                 site.mistake(f"send.{key}", f'is required with auth = "{send.auth}"')

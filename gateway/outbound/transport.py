@@ -28,6 +28,7 @@ from aiosmtplib.errors import (
 )
 
 from gateway.address import fold_domain, split_address
+from gateway.errors import TemporaryError
 from gateway.model import OutboundMail
 from gateway.outbound.sign import Signer
 from gateway.settings import Send
@@ -46,6 +47,8 @@ class Attempt:
 
     outcome: str
     reply: str
+    barred: bool = False
+    """Nothing at all can be sent until somebody repairs it: TLS or the login failed."""
 
 
 class _Refused(Exception):
@@ -69,7 +72,8 @@ class _Link:
 
 
 class Transport:
-    """Submits mail to the configured server. ``password`` is resolved already; ``access_token`` gives OAuth2 tokens.
+    """Submits mail to the configured server. ``password`` is resolved already; ``access_token`` gives OAuth2 tokens,
+    or TemporaryError; True asks for a fresh one because the last was refused.
 
     ``signer`` adds the DKIM signature where the relay does not. Safe to use from many tasks of one loop: at most
     ``max_connections`` attempts run at a time.
@@ -81,7 +85,7 @@ class Transport:
         password: str = "",
         *,
         signer: Signer | None = None,
-        access_token: Callable[[], Awaitable[str]] | None = None,
+        access_token: Callable[[bool], Awaitable[str]] | None = None,
     ) -> None:
         self._send = send
         self._password = password
@@ -113,12 +117,22 @@ class Transport:
                     if link is not None:
                         self._drop(link)
                     if fresh or link is None or isinstance(error, ValueError):
-                        return Attempt("deferred", _words(error))
+                        return Attempt("deferred", _words(error), barred=_is_tls(error))
                     # A kept connection that the server had closed meanwhile: nothing was said yet, take a new one.
                 except BaseException:  # cancelled: the conversation is in an unknown place
                     if link is not None:
                         self._drop(link)
                     raise
+
+    async def try_login(self) -> str:
+        """Connect and log in, without a mail: "" when that went well, else why not."""
+        try:
+            self._keep(_Link(await self._connect()))
+        except _Refused as refused:
+            return refused.attempt.reply
+        except (SMTPException, OSError, TimeoutError, ValueError) as error:
+            return _words(error)
+        return ""
 
     async def close(self) -> None:
         """Close every idle connection politely."""
@@ -179,34 +193,43 @@ class Transport:
         send = self._send
         await client.ehlo()
         if send.tls == "none" and not local:
-            raise _Refused(Attempt("deferred", 'tls = "none" is for loopback hosts only'))
+            raise _Refused(Attempt("deferred", 'tls = "none" is for loopback hosts only', barred=True))
         if send.tls not in ("auto", "starttls"):
             return
         if client.supports_extension("starttls"):
             try:
                 await client.starttls(timeout=self._timeout)
             except ssl.SSLError as error:
-                raise _Refused(Attempt("deferred", f"TLS: {error}")) from error
+                raise _Refused(Attempt("deferred", f"TLS: {error}", barred=True)) from error
             await client.ehlo()
         elif send.tls == "starttls" or not local:
-            raise _Refused(Attempt("deferred", "the server offers no STARTTLS"))
+            raise _Refused(Attempt("deferred", "the server offers no STARTTLS", barred=True))
 
     async def _log_in(self, client: SMTP, local: bool) -> None:
         send = self._send
         if send.auth == "none" or not send.user:
             return
         if not local and client.get_transport_info("sslcontext") is None:
-            raise _Refused(Attempt("deferred", "no login over a connection without TLS"))
+            raise _Refused(Attempt("deferred", "no login over a connection without TLS", barred=True))
         try:
             if send.auth.startswith("oauth2"):
-                if self._access_token is None:
-                    raise _Refused(Attempt("deferred", "no OAuth2 access token"))
-                await client.auth_xoauth2(send.user, await self._access_token())
+                await self._log_in_by_token(client)
             else:
                 await client.login(send.user, self._password)
         except SMTPAuthenticationError as error:
             # Our own credentials: whatever the code says, it may go right once somebody repairs them.
-            raise _Refused(Attempt("deferred", f"login refused: {_words(error)}")) from error
+            raise _Refused(Attempt("deferred", f"login refused: {_words(error)}", barred=error.code >= 500)) from error
+
+    async def _log_in_by_token(self, client: SMTP) -> None:
+        if self._access_token is None:
+            raise _Refused(Attempt("deferred", "no OAuth2 access token"))
+        try:
+            try:
+                await client.auth_xoauth2(self._send.user, await self._access_token(False))
+            except SMTPAuthenticationError:
+                await client.auth_xoauth2(self._send.user, await self._access_token(True))
+        except TemporaryError as error:
+            raise _Refused(Attempt("deferred", f"no access token: {error}")) from error
 
     # -------------------------------------------------------------- the transaction
 
@@ -258,20 +281,14 @@ class Transport:
         except SMTPResponseException as error:
             if error.code == 421 and link.mails:
                 raise SMTPServerDisconnected(str(error.message)) from error  # it had been idle for too long
-            too_large = error.code == 552 or "5.3.4" in str(error.message)
-            refusal = await self._refusal(link, error.code, str(error.message))
-            # The reverse-path is ours: a refusal is our configuration's fault, and temporary; a size is the mail's.
-            raise _Refused(refusal if too_large else Attempt("deferred", refusal.reply)) from error
+            raise _Refused(await self._refusal(link, error.code, str(error.message))) from error
 
     async def _rcpt_to(self, link: _Link, mail: OutboundMail) -> None:
         wide = not split_address(mail.recipient)[0].isascii()
         try:
             await link.client.rcpt(_on_wire(mail.recipient), encoding="utf-8" if wide else "ascii")
         except SMTPResponseException as error:
-            refusal = await self._refusal(link, error.code, str(error.message))
-            if error.code in (530, 535, 538):  # authentication required: ours to repair
-                refusal = Attempt("deferred", refusal.reply)
-            raise _Refused(refusal) from error
+            raise _Refused(await self._refusal(link, error.code, str(error.message))) from error
 
     async def _body(self, client: SMTP, content: bytes) -> None:
         """Send everything but the final dot and wait until it has left."""
@@ -300,6 +317,8 @@ class Transport:
                 self._drop(link)
         except (SMTPException, OSError, TimeoutError):
             self._drop(link)
+        if code in (530, 535, 538):  # authentication required: ours to repair, and nothing about this mail
+            return Attempt("deferred", reply, barred=True)
         return Attempt("failed" if 500 <= code < 600 else "deferred", reply)
 
     async def _pace(self) -> bool:
@@ -347,6 +366,13 @@ def _on_wire(address: str) -> str:
     """The address with its domain as A-labels."""
     local, domain = split_address(address)
     return f"{local}@{fold_domain(domain)}" if domain and not domain.isascii() else address
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, is one of TLS."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _words(error: BaseException) -> str:

@@ -101,7 +101,8 @@ async def test_a_temporary_refusal_is_tried_again(step: str) -> None:
     ("step", "reply", "outcome"),
     [
         ("connect", "554 5.3.2 go away", "deferred"),  # the whole server: nothing about this mail is proven
-        ("mail", "550 5.7.1 your domain is not welcome", "deferred"),  # our reverse-path: our configuration
+        ("mail", "550 5.7.1 your domain is not welcome", "failed"),
+        ("mail", "530 5.7.0 authentication required", "deferred"),
         ("mail", "552 5.3.4 too large", "failed"),
         ("rcpt", "550 5.1.1 no such user", "failed"),
         ("rcpt", "530 5.7.0 authentication required", "deferred"),

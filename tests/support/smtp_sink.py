@@ -3,7 +3,7 @@
 ``faults`` maps a step to what happens there, one entry a visit, then the server behaves: a reply such as
 ``"451 4.3.0 busy"``, ``"drop"`` (hang up without a word), ``"stall"`` (say nothing until the client leaves),
 ``"accept+drop"`` (take the mail, hang up instead of answering). Steps: connect, ehlo, starttls, auth, mail, rcpt, data,
-body (in the middle of the message), dot, rset.
+body (in the middle of the message), dot, rset, quit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import base64
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -35,6 +35,7 @@ class Sink:
     extensions: Sequence[str] = ("SIZE 1000000", "8BITMIME", "DSN")
     tls: ssl.SSLContext | None = None
     users: Mapping[str, str] = field(default_factory=dict)
+    tokens: Collection[str] | None = None  # access tokens of AUTH XOAUTH2 that are accepted
     port: int = 0
     taken: list[Taken] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
@@ -96,7 +97,7 @@ class _Session:
             self.sink._note()
             verb = command.split(" ")[0].upper()
             if verb == "QUIT":
-                await self.say("221 bye")
+                await self.step("quit", "221 bye")
                 return
             await self.command(verb, command)
 
@@ -105,6 +106,7 @@ class _Session:
             lines = ["sink.test", *self.sink.extensions]
             lines += ["STARTTLS"] if self.sink.tls and not self.secure else []
             lines += ["AUTH PLAIN LOGIN"] if self.sink.users else []
+            lines += ["AUTH XOAUTH2"] if self.sink.tokens is not None else []
             text = "\r\n".join(f"250{'-' if n < len(lines) - 1 else ' '}{word}" for n, word in enumerate(lines))
             await self.step("ehlo", text)
         elif verb == "STARTTLS" and self.sink.tls:
@@ -126,7 +128,19 @@ class _Session:
         else:
             await self.say("502 5.5.1 not here")
 
+    async def auth_token(self, encoded: str) -> None:
+        token = base64.b64decode(encoded).decode().partition("auth=Bearer ")[2].rstrip("\1")
+        if token in (self.sink.tokens or ()):
+            await self.step("auth", "235 2.7.0 welcome")
+            return
+        await self.say("334 eyJzdGF0dXMiOiI0MDEifQ==")  # as Gmail does: the reason first, then an empty line of ours
+        await self.reader.readline()
+        await self.say("535 5.7.8 Username and Password not accepted")
+
     async def auth(self, command: str) -> None:
+        if command.startswith("AUTH XOAUTH2 "):
+            await self.auth_token(command.split()[2])
+            return
         _, _, encoded = command.partition("PLAIN ")
         _, user, password = base64.b64decode(encoded).decode().split("\0") if encoded else ("", "", "")
         good = self.sink.users.get(user) == password

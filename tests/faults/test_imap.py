@@ -1,0 +1,214 @@
+"""Rows fault-51, fault-72, fault-73: tokens, and tasks that freeze; others of the mailbox are in covered.py."""
+
+from __future__ import annotations
+
+import base64
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.demo.mail_client import read_mail
+from tests.support.gateway import Gateway, in_background, wait_for
+from tests.support.imap_desk import make_mail
+from tests.support.imap_script import Peer, ScriptedServer
+from tests.support.oauth_provider import CLIENT, SECRET, Provider, oauth_provider
+from tests.support.site import INBOX
+from tests.support.smtp_sink import Sink, smtp_sink
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+OPS = "ops@corp.test"
+
+
+class TokenServer(ScriptedServer):
+    """Accepts the access tokens that are alive."""
+
+    def __init__(self, provider: Provider) -> None:
+        super().__init__({1: make_mail(1)})
+        self.provider = provider
+
+    async def _answer(self, peer: Peer, tag: str, command: str) -> None:
+        if command.startswith("AUTHENTICATE XOAUTH2 "):
+            token = base64.b64decode(command.split()[2]).decode().partition("auth=Bearer ")[2].rstrip("\1")
+            if token not in self.provider.live:
+                await peer.send("+ eyJzdGF0dXMiOiI0MDEifQ==\r\n")
+                await peer.reader.readline()
+                await peer.send(f"{tag} NO [AUTHENTICATIONFAILED] Invalid credentials\r\n")
+                return
+        await super()._answer(peer, tag, command)
+
+    def cut(self) -> None:
+        """Every connection ends."""
+        for peer in self.peers:
+            if not peer.gone.is_set():
+                peer.writer.transport.get_extra_info("socket").shutdown(2)
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    with in_background(smtp_sink()) as running:
+        yield running
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with oauth_provider() as running:
+        yield running
+
+
+def make_gateway(folder: Path, sink: Sink, resolver: str, mailbox: dict[str, str], **tables: str) -> Gateway:
+    lines = "\n".join(f"{key} = {value}" for key, value in mailbox.items())
+    given: dict[str, str | None] = {
+        "ticketgate": f'admin = ["{OPS}"]',
+        "receive.lmtp": None,
+        "receive.imap.support": f'user = "{INBOX}"\nhost = "127.0.0.1"\ntls = "none"\ncatch_up = "all"\n{lines}',
+    }
+    return Gateway(folder, send_port=sink.port, resolver=resolver, tables=given | tables)
+
+
+def told(sink: Sink) -> list[str]:
+    return [str(read_mail(one.content)["Subject"]) for one in sink.taken if f"<{OPS}>" in one.rcpt_to[0]]
+
+
+def decided(gateway: Gateway) -> int:
+    return len(gateway.rows("held")) + len(gateway.rows("tickets", "--all"))
+
+
+def with_oauth(folder: Path, sink: Sink, resolver: str, provider: Provider, port: int) -> Gateway:
+    folder.mkdir()
+    for name, content in (("client.secret", SECRET), ("oauth/support.token", "refresh-0\n")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(content)
+    sink.tokens = provider.live
+    return make_gateway(
+        folder,
+        sink,
+        resolver,
+        {"port": str(port), "auth": '"oauth2-refresh"', "poll_interval": '"1s"', "junk_folder": '""'},
+        **{
+            "receive.imap.support.oauth2": f'client_id = "{CLIENT}"\nclient_secret = "file:{folder}/client.secret"\n'
+            f'token_url = "{provider.url}/token"\nauthorize_url = "{provider.url}/authorize"',
+            "send": f'host = "127.0.0.1"\nport = {sink.port}\ntls = "none"\nuser = "{INBOX}"\nauth = "oauth2-refresh"',
+        },
+    )
+
+
+def test_fault_51_a_token_is_refreshed_once_and_a_refresh_that_fails_is_an_alarm(
+    tmp_path: Path, sink: Sink, resolver: str, provider: Provider
+) -> None:
+    server = TokenServer(provider)
+    with in_background(server):
+        gateway = with_oauth(tmp_path / "desk", sink, resolver, provider, server.port)
+        with gateway:
+            wait_for(lambda: decided(gateway) == 1, "the first mail is read")
+            assert [form["grant_type"] for form in provider.requests] == ["refresh_token"]  # IMAP and SMTP share it
+            provider.live.clear()
+            server.deliver(2, make_mail(2))
+            server.cut()
+            wait_for(lambda: decided(gateway) == 2, "a fresh token is fetched and the next mail read")
+            assert len(provider.requests) == 2
+            assert told(sink) == []
+
+            provider.live.clear()
+            provider.refusal = (400, b'{"error": "invalid_grant", "error_description": "revoked by an admin"}')
+            server.deliver(3, make_mail(3))
+            server.cut()
+            wait_for(lambda: "revoked by an admin" in gateway.log(), "the alarm")
+            logins = len([c for c in server.commands() if c.startswith("AUTHENTICATE")])
+            wait_for(lambda: gateway.log().count("mailbox in trouble") >= 3, "it goes on trying")
+            assert len(provider.requests) == 3, "but the provider is left alone"
+            assert len([c for c in server.commands() if c.startswith("AUTHENTICATE")]) == logins
+            assert "revoked by an admin" in gateway.cli("oauth", "status", "support", expect=1)
+
+            provider.refusal = None
+            wait_for(lambda: decided(gateway) == 3, "it logs in when it may again, by itself", patience=120)
+            subjects = wait_for(lambda: len(told(sink)) == 2 and told(sink), "the admins hear of it and of its end")
+            assert subjects[0].endswith(f"no access token for {INBOX}")
+            assert ": over: " in subjects[1]
+        assert (gateway.folder / "oauth" / "support.token").read_text().strip() == provider.refresh_token
+
+
+def test_a_person_consents_once_and_is_told_whether_it_works(
+    tmp_path: Path, sink: Sink, resolver: str, provider: Provider
+) -> None:
+    server = TokenServer(provider)
+    with in_background(server):
+        gateway = with_oauth(tmp_path / "desk", sink, resolver, provider, server.port)
+        (gateway.folder / "oauth" / "support.token").unlink()
+        assert "ticketgate oauth login support" in gateway.cli("oauth", "status", expect=1)
+        words = [*gateway.command("oauth", "login", "support"), "-c", str(gateway.configuration)]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as login:
+            assert login.stdin is not None and login.stdout is not None
+            said = ""
+            while "Copy its whole address" not in said:
+                said += login.stdout.readline()
+            address = re.search(r"^http\S+$", said, re.M)
+            assert address is not None
+            login.stdin.write(provider.consent(address[0]) + "\n")
+            login.stdin.close()
+            rest = login.stdout.read()
+        assert login.returncode == 0
+        assert "IMAP      ok" in rest and "SMTP      ok" in rest
+        assert (gateway.folder / "oauth" / "support.token").stat().st_mode & 0o777 == 0o600
+        assert "access    ok" in gateway.cli("oauth", "status")
+
+
+# ------------------------------------------------------------------ the watchdog
+
+FROZEN = """
+import asyncio, sys
+import gateway.service_manager as manager
+manager.STALE_SECONDS, manager.STALE_MAILBOX_SECONDS = 35.0, 12.0
+{patch}
+from gateway.cli import main
+sys.exit(main(sys.argv[sys.argv.index("gateway") + 1:]))
+"""
+"""A daemon in which one thing never comes round, and whose watchdog is less patient than an hour of tests is long."""
+NEVER = "async def never(*_): await asyncio.Event().wait()\n"
+FREEZE = {
+    "mailbox": NEVER + "import gateway.ingest.imap as imap; imap.MailboxReader._visit = never",
+    "outbox": NEVER + "import gateway.workers as workers; workers.Outbox._round = never",
+    "nothing": "",
+}
+
+
+def launch(gateway: Gateway, frozen: str, **environment: Any) -> None:
+    gateway.start(command=[sys.executable, "-P", "-c", FROZEN.format(patch=FREEZE[frozen])], **environment)
+
+
+@pytest.mark.parametrize("frozen", ["mailbox", "outbox"])
+def test_fault_72_fault_73_a_task_that_never_comes_round_is_not_fed_to_the_watchdog(
+    tmp_path: Path, sink: Sink, resolver: str, frozen: str
+) -> None:
+    with in_background(ScriptedServer({})) as server:
+        gateway = make_gateway(
+            tmp_path / "desk", sink, resolver, {"port": str(server.port), "secret": '"env:TICKETGATE_IMAP"'}
+        )
+        try:
+            launch(gateway, frozen, TICKETGATE_IMAP="secret")
+            wait_for(lambda: "does not come round" in gateway.log(), "it is noticed")
+            assert re.search(r"(imap support|outbox) does not come round", gateway.log())
+            fed = gateway.notified().count("WATCHDOG=1")
+            time.sleep(21)  # two rounds of the watchdog: systemd would have ended it
+            assert gateway.notified().count("WATCHDOG=1") == fed
+        finally:
+            print(gateway.log())
+            gateway.kill()
+
+
+def test_fault_72_a_mailbox_that_only_fails_is_fed_to_the_watchdog(tmp_path: Path, sink: Sink, resolver: str) -> None:
+    gateway = make_gateway(tmp_path / "desk", sink, resolver, {"port": "1", "secret": '"env:TICKETGATE_IMAP"'})
+    try:
+        launch(gateway, "nothing", TICKETGATE_IMAP="secret")
+        gateway.wait_notified("WATCHDOG=1", times=4, patience=120)
+        assert "does not come round" not in gateway.log()
+    finally:
+        print(gateway.log())
+        gateway.kill()
