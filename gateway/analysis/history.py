@@ -66,16 +66,17 @@ def find_history(
     is_notice: Callable[[str], bool],
     confirm: Callable[[int], bool] | None = None,
     answers: bool = False,
+    is_pasted: Callable[[int, int], bool] = lambda start, end: False,
 ) -> History:
     """Cut and blocks of a text.
 
     ``find_repetition``: from which line on do these lines repeat known text (with the lines that are attributions).
     ``is_notice``: is a line one of our status lines. ``confirm``: a second opinion on a weak boundary. ``answers``: the
-    subject says that the mail answers.
+    subject says that the mail answers. ``is_pasted``: are these lines a header block of the author's own.
     """
     history = History(len(lines), "none")
     _mark_pipes(lines)
-    _find_cut(lines, history, is_notice, answers)
+    _find_cut(lines, history, is_notice, answers, is_pasted)
     if history.cut == len(lines) and history.weak >= 0 and confirm is not None and confirm(history.weak):
         history.cut, history.rule = history.weak, "agreed"
     repeated = find_repetition(lines.bare[: history.cut], history.introductions)
@@ -85,7 +86,13 @@ def find_history(
     return history
 
 
-def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool], answers: bool) -> None:
+def _find_cut(
+    lines: Lines,
+    history: History,
+    is_notice: Callable[[str], bool],
+    answers: bool,
+    is_pasted: Callable[[int, int], bool],
+) -> None:
     written = False  # a line with words above
     at = 0
     while at < len(lines):
@@ -99,7 +106,9 @@ def _find_cut(lines: Lines, history: History, is_notice: Callable[[str], bool], 
             history.cut, history.rule = with_attribution(lines, at), "status line"
             return
         rule, start, end = _boundary(lines, at, text, history)
-        if rule:
+        if rule == "header" and not _is_rule(text) and is_pasted(start, end):
+            at = end
+        elif rule:
             at = _follow(lines, history, rule, start, max(end, at + 1), answers)
             if at < 0:
                 return
@@ -159,6 +168,11 @@ def _follow(lines: Lines, history: History, rule: str, start: int, end: int, ans
     if history.rule == "none":
         history.rule = rule
     return end
+
+
+def _is_rule(text: str) -> bool:
+    """A separator above the fields: only mail programs write it."""
+    return read_separator(text) != ""
 
 
 def _is_original(lines: Lines, at: int) -> bool:

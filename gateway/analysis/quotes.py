@@ -17,6 +17,7 @@ from gateway.analysis.html import html_to_text
 from gateway.analysis.html_quotes import find_marks, may_mark
 from gateway.analysis.known_text import KnownText, Passage
 from gateway.analysis.mail_words import REPLY_PREFIX
+from gateway.analysis.pasted import is_pasted
 from gateway.analysis.quoted_lines import Lines
 from gateway.analysis.repeated import find_end, find_repeated_end, judge
 from gateway.analysis.sign_off import find_sign_off
@@ -53,6 +54,7 @@ def split_body(message: Message, known: Sequence[Said] = ()) -> Body:
         memory.is_line,
         lambda at: ask_talon(examined, at),
         answers=REPLY_PREFIX.match(message.subject) is not None,
+        is_pasted=lambda start, end: is_pasted(reader, start, end, message),
     )
     if marks and 0 <= marks.rest < history.cut and any(text.strip() for text in reader.bare[: marks.rest]):
         history.cut = with_attribution(reader, marks.rest)

@@ -550,3 +550,50 @@ def test_an_html_part_that_says_something_else_hides_nothing() -> None:
     html = '<div>I come.</div><div class="yahoo_quoted"><div>Quite other words that nobody ever wrote here.</div></div>'
     text = "I come today.\n\nThe rope is in the boat and the boat is in the harbour."
     assert split_body(Message(text=text, html=html, text_source="plain")).new == text
+
+
+PASTED = """Hello,
+
+From: Ole Dahl <ole@dahl.test>
+Sent: Monday, 2 March 2026 17:40
+To: mara@lind.test
+Subject: The rope
+
+"""
+
+
+def read_pasted(below: str, *, answers: str = "", subject: str = "Strange mail") -> Body:
+    mail = Message(
+        text=PASTED + below,
+        text_source="plain",
+        author=Mailbox("Mara Lind", "mara@lind.test"),
+        subject=subject,
+        in_reply_to=(answers,) if answers else (),
+    )
+    return split_body(mail)
+
+
+@pytest.mark.parametrize("below", ["What does this mean?", "What does this mean?\n\nThanks\nMara"])
+def test_a_question_below_a_pasted_header_is_the_authors(below: str) -> None:
+    assert "What does this mean?" in read_pasted(below).new
+
+
+def test_below_a_pasted_header_the_authors_name_tells_whose_words_they_are() -> None:
+    assert "They never came." in read_pasted("They never came.\n\nMara", answers="<root@desk.test>").new
+
+
+@pytest.mark.parametrize(
+    ("below", "answers", "subject"),
+    [
+        ("When do you come?", "<root@desk.test>", "Strange mail"),
+        ("When do you come?", "", "Re: The rope"),
+        ("When do you come?", "", "The rope"),
+        ("Dear Mara,\n\nwhen do you come?", "", "Visit"),
+        ("When do you come?\n\nOle", "", "Visit"),
+        ("We have sent it.", "", "Visit"),
+        ("When do you come?\n" + "We have sent the rope.\n" * 9, "", "Visit"),
+    ],
+    ids=["answers", "subject answers", "same subject", "greets", "signed", "asks nothing", "long"],
+)
+def test_below_the_header_of_a_quoted_mail_all_is_history(below: str, answers: str, subject: str) -> None:
+    assert read_pasted(below, answers=answers, subject=subject).new == "Hello,"
