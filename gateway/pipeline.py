@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from gateway.address import fold_address
 from gateway.analysis.cage import Cage, Resolver
 from gateway.analysis.known_text import repeats
+from gateway.desk import beginning
 from gateway.desk.asking import find_questions
 from gateway.desk.case import AGENT_KINDS, Case, OwnText, spoken
 from gateway.desk.choices import delay_mails, find_absences, with_choices
@@ -285,7 +286,7 @@ def _own_text(case: Case, reader: int = 0) -> OwnText:
     if not agents and case.mail.instruction is None:
         return OwnText(text=case.findings.body.new)
     body = case.findings.body
-    if is_personal(case):
+    if is_personal(case) and not beginning.begins_ticket(case):
         return OwnText(text=body.new)
     relayed = relay_text(body, case.findings.message.html, case.ticket, case.settings, reader)
     return OwnText(
@@ -331,10 +332,11 @@ def _look_up_named(tx: Connection, case: Case) -> Case:
     case = with_people(case, {address: tickets.ensure_person(tx, address) for address in named.addresses})
     facts = case.facts
     if named.blocked:
-        facts = replace(facts, blocks=tickets.find_blocked(tx, [named.blocked]))
+        facts = replace(facts, blocks=tickets.find_blocked(tx, named.blocked))
     if named.unsent and case.ticket is not None:
         facts = replace(facts, unsent=deliveries.find_unsent(tx, case.ticket.number))
-    case = _with_tickets(tx, replace(case, facts=facts), named.tickets)
+    case = _begin(tx, replace(case, facts=facts))
+    case = _with_tickets(tx, case, named.tickets)
     case = _with_tickets(tx, case, find_undone(case), merged=True)
     customer = find_split(case)
     if customer is None or case.ticket is None:
@@ -342,6 +344,17 @@ def _look_up_named(tx: Connection, case: Case) -> Case:
     author = Mailbox(customer.name, customer.address)
     fresh = tickets.open_ticket(tx, 0, case.ticket.inbox, author, case.settings, case.now)
     return replace(case, facts=replace(case.facts, fresh=fresh))
+
+
+def _begin(tx: Connection, case: Case) -> Case:
+    """The ticket that an agent begins with ``#new``: opened once nothing is in the way, so no number is wasted."""
+    customer = beginning.find_customer(case)
+    if customer is None:
+        return case
+    inbox, subject = case.mail.envelope.inbox, canonical_subject(beginning.find_subject(case))
+    ticket = tickets.open_ticket(tx, 0, inbox, customer, case.settings, case.now)
+    case = with_people(case, {address: tickets.ensure_person(tx, address) for address in beginning.copied(case)})
+    return replace(case, ticket=replace(ticket, subject=subject))
 
 
 def _ask(tx: Connection, case: Case) -> Case:

@@ -38,12 +38,16 @@ class TicketLine:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Tickets in these states, newest first; ``owner``: a party, 0 nobody's, None anybody's. -> tuple[TicketLine]"""
+    """Tickets in these states, newest first. -> tuple[TicketLine]
+
+    ``owner``: a party, 0 nobody's, None anybody's; ``customer``: a party, 0 anybody's.
+    """
 
     inboxes: tuple[str, ...]
     states: tuple[State, ...] = UNSOLVED
     owner: int | None = None
     limit: int = 500
+    customer: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.desk import deeds_self, reading, reporting, resending
+from gateway.desk import beginning, deeds_self, reading, reporting, resending
 from gateway.desk.case import Case
 from gateway.desk.deeds_stopped import ROW_VERBS, ask_rows
 from gateway.desk.personal import is_personal
@@ -16,6 +16,7 @@ from gateway.model import Command
 from gateway.questions import Question
 
 ASKS: Mapping[str, Callable[[Case, Command], tuple[Question, ...]]] = {
+    "new": beginning.ask_open,
     "send": resending.ask_copies,
     "show": lambda case, command: ask_rows(case, command) or reading.ask_mails(case, command),
     **dict.fromkeys(ROW_VERBS, ask_rows),

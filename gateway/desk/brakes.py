@@ -27,7 +27,7 @@ def spare(case: Case, plan: Plan) -> Plan:
     """The plan without the mails that would be one too many."""
     if plan.outcome == "hold" and _asked_enough(case, plan):
         left: tuple[int, ...] = ()  # the same question has been asked of the same people
-    elif plan.opens_ticket and _talks_to_itself(case):
+    elif plan.opens_ticket and _talks_to_itself(case, plan):
         agent = case.agent_person
         left = tuple(p.party for notice in plan.notices for p in notice.recipients if p != agent)
     else:
@@ -56,6 +56,8 @@ def _asked_enough(case: Case, plan: Plan) -> bool:
     return alike.count(own) >= TIMES or len(alike) >= ALTOGETHER
 
 
-def _talks_to_itself(case: Case) -> bool:
+def _talks_to_itself(case: Case, plan: Plan) -> bool:
     """An agent's address opened ticket after ticket that forwards nobody's mail."""
+    if any(notice.kind == "answer" for notice in plan.notices):
+        return False  # the agent wrote to a customer: who is told that it was sent would else be told a lie
     return case.agent is not None and case.findings.forwarded is None and case.facts.new_tickets_by_author >= TIMES

@@ -250,6 +250,21 @@ def _without_blank_ends(lines: Sequence[str]) -> Sequence[str]:
     return kept
 
 
+def stands_at_top(wanted: str, text: str, rules: Commands) -> bool:
+    """Whether a line of the block of commands at the top (R1) is this verb, its argument right or wrong."""
+    language = Language.of(rules)
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        plain = normalise(line).strip()
+        if not plain:
+            continue
+        if plain[0] not in language.prefixes or _read_top_line(line, language, guess=False) is None:
+            return False
+        word = _WORD.match(plain[1:].lstrip(" "))
+        if word is not None and find_verb(word[0], language.names) == wanted:
+            return True
+    return False
+
+
 # ------------------------------------------------------------------ subjects (R7)
 
 

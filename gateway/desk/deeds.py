@@ -29,7 +29,7 @@ from gateway.desk.spelling import find_verb, vocabulary
 from gateway.desk.verbs import BY_NAME, EXAMPLES, STATUS_VERBS
 from gateway.model import Command, Instruction, Person, State, TicketChange
 
-_TEXT_VERBS = frozenset({"note", "send", "ask"})
+_TEXT_VERBS = frozenset({"note", "send", "ask", "new"})
 """What these do happens to the text (answering.py)."""
 
 _AGAINST = (
@@ -324,6 +324,7 @@ CHECKS: Mapping[str, Check] = {
     "uncc": deeds_people.check_uncc,
     "from": deeds_people.check_from,
     "ask": sides.check_ask,
+    "new": lambda case, command: Problem("new-here", {"verb": "new", "value": case.ticket_inbox.address}),
     "mute": deeds_people.check_mute,
     "spam": deeds_stopped.or_rows(None),
     "notspam": deeds_stopped.or_rows(deeds_ticket.check_notspam),

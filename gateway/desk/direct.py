@@ -24,9 +24,9 @@ _MOST_PEOPLE = 20
 
 def find_addressed(case: Case) -> tuple[Mailbox, ...]:
     """Who outside the house got an agent's mail, To first; nobody when the mail does not prove it."""
-    if case.verdict.role != "agent" or case.agent is None or not case.agent_proven or not _is_authors_word(case):
+    if case.verdict.role != "agent" or case.agent is None or not case.agent_proven or not is_authors_word(case):
         return ()
-    return _outside(case)
+    return find_outside(case)
 
 
 def find_begun(case: Case) -> tuple[Mailbox, ...]:
@@ -58,23 +58,28 @@ def find_reached(case: Case) -> frozenset[int]:
         return frozenset()
     if case.orders.internal or find_reader(case):
         return frozenset()  # a note stays one, and what a third party is asked has its own way
-    people = _outside(case) if case.own_token else find_addressed(case)
+    people = find_outside(case) if case.own_token else find_addressed(case)
     addressed = {fold_address(mailbox.address) for mailbox in people}
     return frozenset(p.party for p in ticket.participants if not p.agent and fold_address(p.address) in addressed)
 
 
-def _is_authors_word(case: Case) -> bool:
+def is_authors_word(case: Case, *fields: str) -> bool:
+    """Whether the author says to whom the mail goes, and that it goes to us, too: submitted to us, or signed.
+
+    ``fields``: further header fields that the signature has to cover.
+    """
     if case.proof is Proof.SUBMISSION:
         return True
     message = case.findings.message
     if not any(case.settings.is_own_address(mailbox.address) for mailbox in (*message.to, *message.cc)):
         return False  # a blind copy: whoever got the mail could have sent it on to us
-    wanted = {"to"} | ({"cc"} if message.cc else set())
+    wanted = {"to", *fields} | ({"cc"} if message.cc else set())
     passed = (d for d in case.findings.authentication.dkim if d.result == "pass" and d.aligned)
     return any(wanted <= set(result.covers) for result in passed)
 
 
-def _outside(case: Case) -> tuple[Mailbox, ...]:
+def find_outside(case: Case) -> tuple[Mailbox, ...]:
+    """Whom the mail's To and Cc name outside the house, proven or not."""
     message = case.findings.message
     found: dict[str, Mailbox] = {}
     for mailbox in (*message.to, *message.cc):
@@ -163,7 +168,7 @@ def plan_sent(case: Case) -> Plan:
     marked = any(value.strip().lower() != "no" for value in fields.get("auto-submitted", ()))
     by_hand = origin in (Origin.PERSON, Origin.OURSELVES) and not marked
     ours = any(case.settings.id_domain in value for value in fields.get("x-loop", ()))
-    addressed = {fold_address(mailbox.address) for mailbox in _outside(case)}
+    addressed = {fold_address(mailbox.address) for mailbox in find_outside(case)}
     reached = any(fold_address(p.address) in addressed for p in (ticket.participants if ticket else ()))
     if ticket is None or ours or not desks_own or not reached or not by_hand:
         draft = Draft(replace(case, ticket=None), reason="sent-folder")
@@ -196,7 +201,7 @@ def _others(case: Case) -> tuple[Person, ...]:
 
 def _reached(case: Case) -> str:
     """The participants who have the mail: only they may be reminded of its Message-ID."""
-    addressed = {fold_address(mailbox.address) for mailbox in _outside(case)}
+    addressed = {fold_address(mailbox.address) for mailbox in find_outside(case)}
     people = case.ticket.participants if case.ticket else ()
     return " ".join(str(p.party) for p in people if fold_address(p.address) in addressed)
 

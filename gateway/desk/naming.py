@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gateway.address import fold_address
-from gateway.desk import sides
+from gateway.desk import beginning, sides
 from gateway.desk.answering import find_trouble
 from gateway.desk.case import Case
 from gateway.desk.deeds_merge import mail_to_split, read_numbers
 from gateway.desk.deeds_people import check_address, check_cc
 from gateway.desk.deeds_ticket import sender_to_block
 from gateway.desk.direct import find_begun
+from gateway.desk.sides import asked_address
 from gateway.desk.undoing import tickets_to_undo
 from gateway.model import Command, Person
 
@@ -23,12 +24,16 @@ class Named:
 
     addresses: tuple[str, ...] = ()  # of people who may become participants: made when new
     tickets: tuple[int, ...] = ()
-    blocked: str = ""  # an address about to be blocked or let in again
+    blocked: tuple[str, ...] = ()  # addresses that may be on the block list
     unsent: bool = False  # whether answers of this ticket still wait
 
 
 def find_named(case: Case) -> Named:
     """What the mail's commands name; nothing unless the author may command (mail.md 9.2)."""
+    if beginning.begins_ticket(case):
+        order = beginning.find_order(case.orders)
+        people = (asked_address(order), *beginning.copied(case)) if order else ()
+        return Named(blocked=tuple(fold_address(address) for address in people))
     commands = tuple(_commands(case))
     asked = _find_asked(case)
     if not commands:
@@ -38,9 +43,14 @@ def find_named(case: Case) -> Named:
     return Named(
         addresses=(*addresses, *asked),
         tickets=numbers,
-        blocked=sender_to_block(case) if any(c.verb in ("block", "notspam") for c in commands) else "",
+        blocked=_blocked(case) if any(c.verb in ("block", "notspam") for c in commands) else (),
         unsent=any(c.verb == "undo" for c in commands),
     )
+
+
+def _blocked(case: Case) -> tuple[str, ...]:
+    sender = sender_to_block(case)
+    return (sender,) if sender else ()
 
 
 def _find_asked(case: Case) -> tuple[str, ...]:
@@ -49,7 +59,7 @@ def _find_asked(case: Case) -> tuple[str, ...]:
     asked = sides.find_asked(case)
     if asked is None or case.ticket is None or not (released or tuple(_commands(case)) or case.own_token):
         return ()
-    address = sides.asked_address(asked)
+    address = asked_address(asked)
     return (address,) if check_address(case, Command("ask", address)) is None else ()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.desk import beginning
 from gateway.desk.case import Case
 from gateway.desk.commands import SubjectReading, read_commands, read_subject
 from gateway.desk.deeds import carry_out, check_orders
@@ -19,6 +20,8 @@ def is_personal(case: Case) -> bool:
     """Whether a proven agent's mail is about no ticket at all, and no new one either."""
     if case.verdict.outcome != "agent" or case.match.ticket:
         return False
+    if beginning.begins_ticket(case):
+        return True
     return answers_list(case) or case.match.ground == "action" or _subject(case).kind in ("command", "held")
 
 
@@ -34,6 +37,8 @@ def answers_list(case: Case) -> bool:
 
 def read_personal(case: Case) -> Orders:
     """What such a mail asks for. The subject of a new mail counts; below a list the text does."""
+    if beginning.begins_ticket(case):
+        return read_commands(case.own.text, "ticket", case.settings.commands)
     subject = _subject(case)
     if subject.kind == "command" and subject.command is not None and not case.clues.is_reply:
         return Orders(commands=(subject.command,), bare=True)
@@ -51,8 +56,11 @@ def plan_personal(case: Case) -> Plan:
     """Do what is asked and answer in one mail each; what was not understood is asked about, and nothing is done."""
     person = case.agent_person
     assert person is not None
+    begins = beginning.begins_ticket(case)
+    if begins and case.ticket is not None:
+        return beginning.plan_new(case)
     draft = Draft(case, reason="personal")
-    reason, data = _trouble(case)
+    reason, data = _why_not_begun(case) if begins else _trouble(case)
     if reason:
         draft.notify(
             "list",
@@ -66,6 +74,13 @@ def plan_personal(case: Case) -> Plan:
         draft.explain(f"asked by {person.agent}: {', '.join(c.verb for c in case.orders.commands)}")
         carry_out(draft, case, person, quiet=False)
     return draft.plan("command")
+
+
+def _why_not_begun(case: Case) -> tuple[str, dict[str, str]]:
+    """The reason, and the mail as it was: its author may have thrown the only copy away."""
+    problem = beginning.find_problem(case)
+    assert problem is not None
+    return problem.reason, {**problem.data, "unsent": case.findings.body.new.strip("\n")}
 
 
 def _trouble(case: Case) -> tuple[str, dict[str, str]]:

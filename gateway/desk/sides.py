@@ -7,6 +7,8 @@ every line of a side conversation carries its party (``data["side"]``), and our 
 
 from __future__ import annotations
 
+import re
+
 from gateway.address import fold_address
 from gateway.desk import assignment
 from gateway.desk.case import Case
@@ -17,6 +19,8 @@ from gateway.model import Command, EventFact, HeldFact, Person, State, TicketCha
 
 NOBODY = -1
 """The reader of a text to somebody who has read nothing of the ticket so far."""
+_LINKED = re.compile(r"\s*<mailto:[^<>\s]*>", re.IGNORECASE)
+"""What Outlook writes behind an address when it turns a formatted text into a plain one."""
 _ABOUT = frozenset(
     {"third-notice", "asked-notice", "held-notice", "unproven", "undelivered", "undelivered-session", "expired"}
     | {"relayed"}
@@ -45,11 +49,12 @@ def find_third(ticket: TicketFacts | None, party: int) -> Person | None:
 
 def asked_address(command: Command) -> str:
     """The address in ``#ask parts@supplier.test Pump P-12``."""
-    return command.argument.strip().partition(" ")[0].rstrip(",:;")
+    return _LINKED.sub("", command.argument).strip().partition(" ")[0].rstrip(",:;")
 
 
 def asked_subject(command: Command) -> str:
-    return command.argument.strip().partition(" ")[2].strip()
+    """The rest of it; "" when nothing follows the address."""
+    return _LINKED.sub("", command.argument).strip().partition(" ")[2].strip()
 
 
 def find_ask(case: Case) -> Command | None:

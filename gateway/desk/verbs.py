@@ -106,6 +106,13 @@ VERBS = (
         synopsis="ADDRESS [SUBJECT]",
         effect="your text goes to that address alone; the answers come to you, the customer sees none of it",
     ),
+    Verb(
+        "new",
+        (),
+        "asked",
+        synopsis="ADDRESS [SUBJECT]",
+        effect="first line of a new mail to the inbox: your text goes to that customer and opens a ticket of yours",
+    ),
     Verb("watch", ("follow",), bare=("watch",), who="all", effect="copies without owning"),
     Verb("mute", ("unwatch", "unfollow"), bare=("mute",), who="all", effect="nothing more of this ticket"),
     # spam
@@ -146,6 +153,7 @@ VERBS = (
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "ask": ("#ask parts@example.com", "#ask parts@example.com Order 4711"),
+    "new": ("#new jane@example.com", "#new jane@example.com Your order 4711"),
     "assign": ("#assign bob", "#assign bob@example.com"),
     "note": ("#note she is a friend of Bob's", "#note"),
     "status": ("#status solved", "#status pending"),

@@ -97,6 +97,8 @@ def _listing(tx: Connection, asked: Listing) -> tuple[TicketLine, ...]:
     )
     if asked.owner is not None:
         statement = statement.where(tickets.c.owner == asked.owner if asked.owner else tickets.c.owner.is_(None))
+    if asked.customer:
+        statement = statement.where(tickets.c.customer == asked.customer)
     return _lines(tx, list(tx.execute(statement).scalars()))
 
 

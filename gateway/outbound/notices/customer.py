@@ -213,6 +213,8 @@ def write_answer(scene: Scene) -> Writing:
     """A person's answer to the customer and whoever takes part."""
     notice = scene.notice
     subject = thread.customer_subject(scene.ticket, scene.inbox, scene.words.say("no_subject"))
+    if not any(event.public and event.number < notice.about for event in scene.ticket.events):
+        subject = subject.removeprefix("Re: ")  # the first mail of all: the customer has asked nothing yet
     quoted = _quoted(scene)
     answered_inline = quoted is not None and _quotes_already(notice.text, quoted.text)
     outside = write_outside(scene, None if answered_inline else quoted, subject)

@@ -197,6 +197,7 @@ def write_list(scene: Scene) -> Writing:
         rows=[*(_row_line(scene, row) for row in rows), *stopped],
         example=rows[-1].get("number", "") if rows else "",
         body=readable(notice.text),
+        unsent=readable(notice.data.get("unsent", "")),
         verb=scene.fact("verb"),
         hint=words.say("stopped_hint") if stopped else "",
     )

@@ -9,6 +9,7 @@ from gateway.outbound import thread
 from gateway.outbound.addressing import display_address
 from gateway.outbound.letter import is_message_id
 from gateway.outbound.notices.customer import own_words, without_salutation
+from gateway.outbound.notices.rows import cell
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.words import wrap_lines
 
@@ -337,6 +338,10 @@ def write_forward(scene: Scene) -> Writing:
         "forward.txt",
         uncertain=uncertain,
         begun=scene.flag("begun"),
+        written=scene.flag("written"),
+        open=scene.fact("open"),
+        open_subject=cell(scene.fact("open_subject"), 60),
+        open_owner=readable(scene.fact("open_owner")),
         known=_is_known(scene),
         own=scene.flag("own"),
         links=(),
