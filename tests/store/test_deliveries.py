@@ -178,3 +178,13 @@ def test_a_delivery_report_fails_what_was_sent(database: Database) -> None:
         (entry,) = deliveries.find_of_event(tx, 4827, 5, 31)
         assert deliveries.find_of_event(tx, 4827, 5, 3) == []
     assert (entry.state, entry.reply) == (DeliveryState.FAILED, "5.1.1 unknown user")
+
+
+def test_what_was_claimed_without_being_tried_is_queued_again_and_not_taken_for_lost(database: Database) -> None:
+    tried, untried = _enqueue(database, ANSWER, NOTICE)
+    _claim(database)
+    with database.begin() as tx:
+        assert deliveries.put_back_untried(tx, NOW, "somebody else", {tried}) == 0
+        assert deliveries.put_back_untried(tx, NOW, "w", {tried}) == 1
+    assert (_state(database, tried), _state(database, untried)) == (DeliveryState.TRANSMITTING, DeliveryState.QUEUED)
+    assert [(one.id, one.attempt) for one in _claim(database)] == [(untried, 2)]
