@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
+from gateway.address import fold_address
 from gateway.desk.case import occasion
 from gateway.desk.choices import delay_mails, with_choices
 from gateway.desk.lifecycle import apply_plan
@@ -15,8 +17,9 @@ from gateway.model import Delivery
 from gateway.outbound.compose import compose_all
 from gateway.outbound.retry import next_due, warning_due
 from gateway.outbound.transport import Attempt
+from gateway.outbound.unreachable import write_unreachable
 from gateway.settings import Settings
-from gateway.store import deliveries, tickets, timers
+from gateway.store import deliveries, suppression, tickets, timers
 from gateway.threading.match import find_moved
 
 
@@ -49,13 +52,55 @@ def record(tx: Connection, delivery: Delivery, attempt: Attempt, settings: Setti
     outcome = judge_attempt(delivery, attempt, settings, now)
     if not deliveries.record_attempt(tx, delivery, outcome.state, attempt.reply, outcome.due_at, now):
         return outcome  # another host took over after our lease ran out: its word counts
+    if attempt.outcome == "failed":
+        _remember(tx, delivery, attempt.reply, settings, now)
     if outcome.warn:
         _tell_author(tx, delivery, attempt.reply, settings, now, final=outcome.state == "failed")
     return outcome
 
 
+def refuse_dead(
+    tx: Connection, claimed: Sequence[Delivery], settings: Settings, now: datetime
+) -> tuple[list[Delivery], list[tuple[Delivery, str]]]:
+    """What may leave; and what may not because its address takes no mail, recorded as failed, with the words why.
+
+    Of a person's answer its author hears at once, with the link that tries it all the same. An agent's own address is
+    never refused: whoever would be told of new mail must not be left out because a server once said no.
+    """
+    dead = suppression.find_suppressed(tx, (delivery.mail.recipient for delivery in claimed))
+    leaving, refused = [], []
+    for delivery in claimed:
+        why = dead.get(fold_address(delivery.mail.recipient))
+        if why is None or settings.find_agent(delivery.mail.recipient) is not None:
+            leaving.append(delivery)
+            continue
+        reply = f"not tried: {why}"
+        if deliveries.record_attempt(tx, delivery, "failed", reply, None, now):
+            refused.append((delivery, reply))
+            if not delivery.mail.automatic:
+                _tell_author(tx, delivery, why, settings, now, final=True, untried=True)
+    return leaving, refused
+
+
+def _remember(tx: Connection, delivery: Delivery, reply: str, settings: Settings, now: datetime) -> None:
+    """Count it against the address; an agent's is not counted, but the admins hear of it."""
+    agent = settings.find_agent(delivery.mail.recipient)
+    if agent is None:
+        suppression.note_refusal(tx, delivery.mail.recipient, reply, now)
+    elif delivery.mail.kind != "alert" and suppression.weigh(reply):
+        mails = write_unreachable(agent, reply, settings, now)
+        deliveries.enqueue(tx, [mail for mail in mails if not deliveries.is_queued(tx, mail.message_id)], now)
+
+
 def _tell_author(
-    tx: Connection, delivery: Delivery, reply: str, settings: Settings, now: datetime, *, final: bool
+    tx: Connection,
+    delivery: Delivery,
+    reply: str,
+    settings: Settings,
+    now: datetime,
+    *,
+    final: bool,
+    untried: bool = False,
 ) -> None:
     mail = delivery.mail
     settings = with_choices(settings, tickets.agent_choices(tx))
@@ -65,7 +110,7 @@ def _tell_author(
         mail = replace(mail, event=find_moved(ticket, mail.ticket, mail.event))
     agents = tickets.ensure_agents(tx, settings)
     case = occasion(ticket, agents, settings, now, "undelivered")
-    plan = plan_undelivered(case, mail, reply, final=final)
+    plan = plan_undelivered(case, mail, reply, final=final, untried=untried)
     after = apply_plan(ticket, plan, {p.party: p for p in (*ticket.participants, *agents.values())}, now)
     tickets.record(tx, None, plan, ticket, now)
     timers.record(tx, plan)

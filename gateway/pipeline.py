@@ -44,9 +44,21 @@ from gateway.model import (
 from gateway.outbound.addressing import reverse_path
 from gateway.outbound.compose import compose_all
 from gateway.outbound.relay import relay_text
+from gateway.outbound.unreachable import write_unreachable
 from gateway.outbound.words import Words
 from gateway.settings import Settings
-from gateway.store import answers, deliveries, journal, pending, repeating, search, tickets, timers, workload
+from gateway.store import (
+    answers,
+    deliveries,
+    journal,
+    pending,
+    repeating,
+    search,
+    suppression,
+    tickets,
+    timers,
+    workload,
+)
 from gateway.store.conversation import recall_conversation
 from gateway.store.database import Database
 from gateway.threading.clues import find_clues
@@ -176,10 +188,21 @@ def carry_out(tx: Connection, decision: Decision, mail_id: int | None, now: date
     for event in plan.withdrawn:
         deliveries.withdraw(tx, plan.ticket, event, now)
     deliveries.enqueue(tx, decision.mails, now, hold_seconds=case.settings.send.hold_seconds, cause=mail_id or 0)
-    deliveries.record_reports(tx, plan, now)
+    for address, words in deliveries.record_reports(tx, plan, now):
+        _remember_refusal(tx, address, words, case.settings, now)
     for again in plan.repeats:
         path = reverse_path(case.ticket_inbox, case.settings, plan.ticket, again.as_event, again.party)
         repeating.repeat(tx, again, plan.ticket, path, now)
+
+
+def _remember_refusal(tx: Connection, address: str, words: str, settings: Settings, now: datetime) -> None:
+    """A report at our bounce address counts against the address; an agent's is not counted, the admins are told."""
+    agent = settings.find_agent(address)
+    if agent is None:
+        suppression.note_refusal(tx, address, words, now)
+    elif suppression.weigh(words):
+        mails = write_unreachable(agent, words, settings, now)
+        deliveries.enqueue(tx, [mail for mail in mails if not deliveries.is_queued(tx, mail.message_id)], now)
 
 
 def write_mails(case: Case, plan: Plan) -> tuple[OutboundMail, ...]:

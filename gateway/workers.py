@@ -204,21 +204,24 @@ class Outbox:
             mine = set(self._flying.values())
             unsure, self._unsure = self._unsure, True
 
-            def claim(tx: Connection) -> list[Delivery]:
+            def claim(tx: Connection) -> tuple[list[Delivery], list[tuple[Delivery, str]]]:
                 if unsure:
                     deliveries.put_back_untried(tx, now, self._host, mine | self._unrecorded)
-                return deliveries.claim_due(tx, room, self._host, now, LEASE, mine)
+                due = deliveries.claim_due(tx, room, self._host, now, LEASE, mine)
+                return deliver.refuse_dead(tx, due, self._settings(), now)
 
-            claimed = await self._database.write(claim)
+            claimed, refused = await self._database.write(claim)
+            for delivery, reply in refused:
+                maillog.failed(delivery.mail, delivery.id, delivery.attempt, reply)
             leaving = await self._without_surplus(claimed, now)
             self._unsure = False
             for delivery in leaving:
                 task = asyncio.create_task(self._one(delivery))
                 self._flying[task] = delivery.id
                 task.add_done_callback(self._landed)
-            self._more = len(claimed) == room
-            if self._more and not self._flying:
-                return True  # all were held: nothing will land
+            self._more = len(claimed) + len(refused) == room
+            if refused or (self._more and not self._flying):
+                return True  # their authors are told now; all were held: nothing will land
         return False  # each landing comes here again; nothing is waited for, so the watchdog sees us come round
 
     async def _without_surplus(self, claimed: list[Delivery], now: datetime) -> list[Delivery]:

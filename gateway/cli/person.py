@@ -77,6 +77,8 @@ def _show(known: Known) -> None:
     for what, numbers in (("customer of", known.customer_of), ("took part in", known.took_part_in)):
         if numbers:
             print(f"  {what} ticket {', '.join(map(str, numbers))}")
+    if known.refused:
+        print(harmless(f"  automatic mail is not sent there any more (ticketgate queue lift): {known.refused}"))
     print(f"  {len(known.mails)} mails from them, {len(known.sent)} mails to them")
 
 

@@ -18,26 +18,45 @@ from gateway.settings import Settings
 from gateway.store import deliveries
 from gateway.store.gate import held_since
 from gateway.store.recovery import release_outbox
+from gateway.store.suppression import lift, list_suppressed
+
+_DEEDS = ["list", "show", "retry", "hold", "release", "drop", "dead", "lift"]
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
-    """List what is not delivered yet, show one mail as frozen, hold, release, try now, or drop with a reason."""
+    """List what is not delivered yet, show one mail as frozen, hold, release, try now, or drop with a reason.
+
+    dead: the addresses that automatic mail is not sent to any more, and why; lift: send it there again.
+    """
     parser = argparse.ArgumentParser(prog="ticketgate queue", description=__doc__)
     add_config(parser)
-    parser.add_argument("deed", nargs="?", default="list", choices=["list", "show", "retry", "hold", "release", "drop"])
+    parser.add_argument("deed", nargs="?", default="list", choices=_DEEDS)
     parser.add_argument(
-        "number", nargs="?", type=int, help="first column of the list; left out: all (retry, hold, release)"
+        "number",
+        nargs="?",
+        metavar="NUMBER|ADDRESS",
+        help="first column of the list; left out: all (retry, hold, release). lift: the address",
     )
     parser.add_argument("--reason", default="", help="drop: why, for the history")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     if options.deed == "drop" and (options.number is None or not options.reason):
         parser.error("ticketgate queue drop NUMBER --reason WHY")
+    if options.deed == "lift" and not options.number:
+        parser.error("ticketgate queue lift ADDRESS")
+    if options.deed == "lift":
+        return _lift(options.number, read_settings(options, secrets=False))
+    if options.number is not None and not options.number.isdecimal():
+        parser.error(f"{options.number} is no number of the list")
+    options.number = int(options.number) if options.number else None
     settings = read_settings(options, secrets=False)
     now = datetime.now(UTC)
     with opened(settings) as tx:
         if options.deed == "list":
             _list(tx, as_json=options.json)
+            if not options.json and list_suppressed(tx):
+                print("\nAutomatic mail is not sent to these any more; ticketgate queue lift ADDRESS sends it again:")
+                _list_dead(tx, as_json=False)
             since = held_since(tx)
             if since is not None:
                 print(
@@ -45,6 +64,9 @@ def run(command: str, arguments: Sequence[str]) -> int:
                     "  ticketgate queue release",
                     file=sys.stderr,
                 )
+            return OK
+        if options.deed == "dead":
+            _list_dead(tx, as_json=options.json)
             return OK
         if options.deed == "show":
             entry = deliveries.find(tx, options.number or 0)
@@ -65,6 +87,18 @@ def run(command: str, arguments: Sequence[str]) -> int:
             count = deliveries.flush(tx, now, options.number)
     print(f"{count} mail{'' if count == 1 else 's'}")
     return OK if count or options.number is None else NOUSER
+
+
+def _lift(address: str, settings: Settings) -> int:
+    with opened(settings) as tx:
+        lifted = lift(tx, address)
+    print(f"automatic mail goes to {address} again" if lifted else f"nothing was counted against {address}")
+    return OK if lifted else NOUSER
+
+
+def _list_dead(tx: Connection, *, as_json: bool) -> None:
+    rows = [{"address": one.address, "since": when(one.since), "reason": one.reason} for one in list_suppressed(tx)]
+    print_table(rows, ["address", "since", "reason"], stretch="reason", as_json=as_json)
 
 
 def _open_gate(tx: Connection, settings: Settings, now: datetime) -> None:

@@ -189,8 +189,11 @@ def _next_step(case: Case, timer: Timer) -> dict[str, str]:
     return {"next_at": due, "next_who": lead.name if lead else ""} if due and lead is not None else {}
 
 
-def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool) -> Plan:
-    """A person's answer did not get out: its author is told, and at the end the ticket is the author's again."""
+def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool, untried: bool = False) -> Plan:
+    """A person's answer did not get out: its author is told, and at the end the ticket is the author's again.
+
+    ``untried``: the address has refused mail before, in the words of ``reply``.
+    """
     draft, ticket = Draft(case), case.ticket
     assert ticket is not None
     sent = next((e for e in ticket.events if e.number == mail.event), None)
@@ -206,6 +209,7 @@ def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool)
         "status": rest.partition(" ")[0] if rest[:2] in ("4.", "5.") else "",
         "diagnostic": reply,
         "deferred": "" if final else "1",
+        "untried": "1" if untried else "",
     }
     told = [author] if author else list(assignment.owner_or_pool(case))
     draft.notify("undelivered", told, about=answer.number if answer else number, reason="session", data=data)

@@ -241,11 +241,23 @@ def report_failed(tx: Connection, delivery_id: int, reply: str, now: datetime) -
     )
 
 
-def record_reports(tx: Connection, plan: Plan, now: datetime) -> None:
-    """What delivery reports say of mails of the plan's ticket: each concerns exactly one delivery (security.md 9)."""
-    for ticket, event, party, words in plan.undelivered:
-        for entry in find_of_event(tx, ticket, event, party):
-            report_failed(tx, entry.delivery.id, words, now)
+def record_reports(tx: Connection, plan: Plan, now: datetime) -> list[tuple[str, str]]:
+    """What delivery reports say of mails of the plan's ticket: each concerns exactly one delivery (security.md 9).
+
+    Returns (recipient, words) of those that had not been known to have failed.
+    """
+    return [
+        (entry.delivery.mail.recipient, words)
+        for ticket, event, party, words in plan.undelivered
+        for entry in find_of_event(tx, ticket, event, party)
+        if report_failed(tx, entry.delivery.id, words, now)
+    ]
+
+
+def is_queued(tx: Connection, message_id: str) -> bool:
+    """Whether a mail with this Message-ID was queued, whatever became of it."""
+    named = sa.select(deliveries.c.id).where(deliveries.c.message_id == message_id).limit(1)
+    return tx.execute(named).first() is not None
 
 
 # ------------------------------------------------------------------ looking

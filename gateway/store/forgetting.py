@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from gateway.address import fold_address
 from gateway.errors import TemporaryError
 from gateway.settings import Retention
+from gateway.store import suppression
 from gateway.store.columns import EPOCH
 from gateway.store.database import Database
 from gateway.store.erasure import (
@@ -60,6 +61,7 @@ class Known:
     took_part_in: tuple[int, ...] = ()
     mails: tuple[int, ...] = ()  # rows of the journal that they wrote
     sent: tuple[int, ...] = ()  # mails of ours to them
+    refused: str = ""  # why automatic mail is not sent there any more
 
 
 def find_known(tx: Connection, address: str) -> Known | None:
@@ -68,10 +70,12 @@ def find_known(tx: Connection, address: str) -> Known | None:
     person = tx.execute(sa.select(persons).where(persons.c.address == folded)).first()
     wrote = sa.or_(journal.c.author == folded, sa.func.lower(journal.c.reverse_path) == folded)
     mails = tx.execute(sa.select(journal.c.id).where(wrote).order_by(journal.c.id)).scalars().all()
+    refused = suppression.find_suppressed(tx, [folded]).get(folded, "")
     to = sa.func.lower(deliveries.c.recipient) == folded
     sent = tx.execute(sa.select(deliveries.c.id).where(to).order_by(deliveries.c.id)).scalars().all()
     if person is None:
-        return Known(address=folded, mails=tuple(mails), sent=tuple(sent)) if mails or sent else None
+        known = Known(address=folded, mails=tuple(mails), sent=tuple(sent), refused=refused)
+        return known if mails or sent or refused else None
     party = person.party
     own = tx.execute(sa.select(tickets.c.number).where(tickets.c.customer == party)).scalars().all()
     joined = tx.execute(sa.select(participants.c.ticket).where(participants.c.party == party)).scalars()
@@ -86,6 +90,7 @@ def find_known(tx: Connection, address: str) -> Known | None:
         took_part_in=tuple(sorted(others)),
         mails=tuple(mails),
         sent=tuple(sent),
+        refused=refused,
     )
 
 
@@ -106,6 +111,7 @@ def erase_person(tx: Connection, address: str, now: datetime) -> dict[str, int]:
     lists = (deliveries.c.ticket == 0) & (deliveries.c.kind != "alert")  # digests and lists show subjects and people
     empty_outgoing(erasing, lists)
     forget_recipient(erasing, known.sent)
+    suppression.lift(tx, known.address)
     if known.party:
         leave(erasing, known.party, known.address)
         values = {"address": f"erased-{known.party}", "name": "", "known": False}

@@ -25,7 +25,7 @@ from gateway.address import fold_address
 from gateway.errors import TemporaryError
 from gateway.model import Envelope, Findings, ImapPosition, InboundMail, Instruction, Plan, Proof
 from gateway.seal import DECIDED, RECEIVED
-from gateway.store import people
+from gateway.store import people, suppression
 from gateway.store.columns import EPOCH
 from gateway.store.marks import mark_ids
 from gateway.store.schema import claimable, imap_positions, insert_once, journal, raw
@@ -258,6 +258,7 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
         raise ClaimLostError(f"journal row {mail.id} is not ours any more")
     mark_ids(tx, DECIDED, [mail.id])
     if author and authentication.proof is not Proof.NONE and plan.outcome in ("file", "new", "agent"):
+        suppression.lift(tx, author)
         people.mark_known(tx, author, authentication.author.name if authentication.author else "")
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from gateway.model import Repeat
-from gateway.store import deliveries
+from gateway.store import deliveries, suppression
 
 
 def repeat(tx: Connection, again: Repeat, ticket: int, reverse_path: str, now: datetime) -> bool:
@@ -17,5 +17,6 @@ def repeat(tx: Connection, again: Repeat, ticket: int, reverse_path: str, now: d
     if not found or not found[-1].delivery.mail.content:  # erased, or older than retention keeps it
         return False
     mail = replace(found[-1].delivery.mail, ticket=ticket, event=again.as_event, reverse_path=reverse_path)
+    suppression.lift(tx, mail.recipient)  # a person says that it takes mail again
     deliveries.enqueue(tx, (mail,), now)
     return True

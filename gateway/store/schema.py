@@ -204,6 +204,15 @@ blocks = Table(
     _moment("at"),
 )
 
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("address", Key, primary_key=True),  # folded; of nobody who is an agent
+    _number("refusals"),  # in a row, each counted by what it says of the address
+    _moment("at"),  # of the last one
+    _words("reason"),  # its words
+)
+
 counters = Table(
     "counters",
     metadata,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from gateway.cli import main
 from gateway.store.database import Database
+from gateway.store.suppression import note_refusal
 from tests.support.spine import Road, make_mail
 
 SITE = """
@@ -115,3 +117,23 @@ def test_the_story_says_with_what_of_its_ticket_a_text_was_compared(
     assert main(["explain", str(fresh), "-c", str(site)]) == 0
     said = capsys.readouterr().out
     assert "known: 1 lines new, 1 quoted, beside what 1.1, 1.4 said" in said, said.splitlines()[2]
+
+
+def test_the_queue_names_addresses_that_take_no_mail_and_lifts_that(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Database(f"sqlite:{site.parent}/desk.db")
+    store.migrate()
+    with store.begin() as tx:
+        note_refusal(tx, "jane@customer.test", "550 5.1.1 no such user", datetime(2026, 11, 23, tzinfo=UTC))
+    store.close()
+    assert main(["queue", "-c", str(site)]) == 0
+    said = capsys.readouterr().out
+    assert "not sent to these any more" in said and "jane@customer.test" in said and "5.1.1" in said
+    assert main(["person", "show", "jane@customer.test", "-c", str(site)]) == 0
+    assert "550 5.1.1 no such user" in capsys.readouterr().out
+    assert main(["queue", "lift", "Jane@Customer.test", "-c", str(site)]) == 0
+    assert main(["queue", "lift", "jane@customer.test", "-c", str(site)]) == 67
+    capsys.readouterr()
+    assert main(["queue", "dead", "-c", str(site)]) == 0
+    assert "jane" not in capsys.readouterr().out

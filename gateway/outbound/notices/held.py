@@ -183,6 +183,7 @@ def write_undelivered(scene: Scene) -> Writing:
         full_mailbox=scene.fact("status") in ("5.2.2", "4.2.2"),
         no_mailbox=scene.fact("status") in ("5.1.1", "5.1.10", "5.1.6"),
         deferred=scene.flag("deferred"),
+        untried=scene.flag("untried"),
         unknown=scene.flag("unknown"),
         report=bool(notice.data.get("report")),
         links=links,
