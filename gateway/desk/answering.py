@@ -157,8 +157,7 @@ def _nobody_is_left(case: Case) -> bool:
 
 def _sends_files(case: Case) -> bool:
     """ "#send" and files without a word: an answer of files alone has to be said (mail.md 20)."""
-    files = case.findings.message.attachments
-    return bool(files) and has(case.orders, "send") and not case.orders.bare and not case.orders.internal
+    return bool(case.outgoing_files) and has(case.orders, "send") and not case.orders.bare and not case.orders.internal
 
 
 def _answers_oneself(case: Case) -> bool:
@@ -205,7 +204,7 @@ def _answer(draft: Draft, case: Case, text: str, person: Person, *, close: bool)
         author=person,
         text=text,
         html=case.own.html if case.mail.instruction is None else "",
-        attachments=case.findings.message.attachments,
+        attachments=case.outgoing_files,
         quote=last.number if last else 0,
         in_reply_to=last.message_id if last else "",
         public=True,

@@ -34,6 +34,19 @@ AGENT_KINDS = frozenset("anhsdx")
 """Token kinds that are only ever issued to agents."""
 
 
+_HEAD = 256 * 1024
+
+
+def _is_our_mail(file: Attachment, id_domain: str) -> bool:
+    """Whether a file is a mail, as sent or as Outlook keeps one (.msg, UTF-16), with the mark that all of ours have."""
+    if file.type != "message/rfc822" and not file.name.lower().endswith((".eml", ".msg", ".mht")):
+        return False
+    mark = f"x-loop: {id_domain}".lower()
+    return any(
+        mark.encode(code) in file.content[:size].lower() for code, size in (("ascii", _HEAD), ("utf-16-le", None))
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnText:
     """What of a mail its author wrote: our notice, its quotes and furniture cut away (mail.md 12.1)."""
@@ -96,6 +109,16 @@ class Case:
             name="original.eml", type="message/rfc822", size=len(raw), sha256=self.mail.sha256, content=raw
         )
         return (*message.attachments, original)
+
+    @property
+    def outgoing_files(self) -> tuple[Attachment, ...]:
+        """The files of an agent's mail that may leave the house: none that is mail of ours.
+
+        Outlook can be told to attach the mail that is answered in place of quoting it. That is our notice, with notes,
+        colleagues and reply addresses of agents in it; like its quotation it is cut.
+        """
+        files = self.findings.message.attachments
+        return tuple(file for file in files if not _is_our_mail(file, self.settings.id_domain))
 
     @property
     def remote_pictures(self) -> int:

@@ -153,7 +153,7 @@ def ask(draft: Draft, case: Case, text: str, person: Person, third: Person) -> N
         about=number,
         author=person,
         text=text,
-        attachments=case.findings.message.attachments,
+        attachments=case.outgoing_files,
         quote=last.number if last else 0,
     )
     draft.explain(f"words of {person.agent or person.address} sent to the third party {third.address}")

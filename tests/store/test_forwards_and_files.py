@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 
@@ -83,6 +84,34 @@ def test_files_without_a_word_are_held_and_sent_with_a_word(desk: Desk) -> None:
 def test_files_with_send_on_the_first_line_need_no_question(desk: Desk) -> None:
     offer = to(desk.write(JANE, "Where is the plan?"), ALICE)
     assert files_of(to(with_file(desk, offer, "#send"), JANE)) == ["plan.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("Content-Type: message/rfc822", "utf-8"),
+        ("Content-Type: message/rfc822\r\nContent-Disposition: attachment; filename=mail.eml", "utf-8"),
+        ("Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=Mail.EML", "utf-8"),
+        ("Content-Type: application/vnd.ms-outlook; name=mail.msg", "utf-16-le"),
+    ],
+)
+def test_our_notice_attached_to_an_answer_stays_here_and_other_files_go(desk: Desk, header: str, code: str) -> None:
+    offer = to(desk.write(JANE, "Where is the plan?"), ALICE)
+    note = to(desk.reply(ALICE, offer, "#assign bob\n#note\nShe never pays."), BOB)
+    notice = base64.encodebytes(note.content.decode().encode(code)).replace(b"\n", b"\r\n")
+    if "rfc822" in header:
+        notice = note.content
+    else:
+        header += "\r\nContent-Transfer-Encoding: base64"
+    raw = make_mail(BOB, "See the plan.", to=address_of(note), answers=note.message_id)
+    head, _, body = raw.partition(b"\r\n\r\n")
+    head = head.replace(b"text/plain; charset=utf-8", b'multipart/mixed; boundary="=b"')
+    plan = b"Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=plan.pdf\r\n\r\n%PDF-1.4 x\r\n"
+    raw = head + b"\r\n\r\n--=b\r\nContent-Type: text/plain\r\n\r\n" + body + b"--=b\r\n"
+    raw += header.encode() + b"\r\n\r\n" + notice + b"\r\n--=b\r\n" + plan + b"--=b--\r\n"
+    desk.road.arrive(raw, recipient=address_of(note))
+    sent = to([mail for mail in desk.road.outbox() if mail.kind == "answer"], JANE)
+    assert files_of(sent) == ["plan.pdf"]
 
 
 def test_thanks_on_a_closed_ticket_reopens_it_and_closing_is_one_tap(desk: Desk) -> None:
