@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from gateway.address import fold_address, split_tag
 from gateway.analysis.away import is_away_answer, is_away_subject, is_away_text, is_away_topic
 from gateway.analysis.delivery_status import ADDRESS
-from gateway.analysis.reports import NOTICE_KINDS, RETURNED_TYPES, read_notice
+from gateway.analysis.reports import NOTICE_KINDS, RETURNED_TYPES, notice_kind, read_notices
 from gateway.model import Envelope, Message, Origin
 
 _DAEMONS = re.compile(
@@ -124,11 +124,10 @@ def _is_complaint(message: Message) -> bool:
 
 def _notice_kind(message: Message) -> Origin | None:
     """A provider's JSON: bounces and deliveries are reports, complaints are feedback."""
-    if not message.text[:200].lstrip().startswith("{"):
+    if not message.text[:200].lstrip().startswith(("{", "[")):
         return None
-    notice = read_notice(message.text)
-    kind = str(notice.get("notificationType") or notice.get("eventType") or notice.get("event") or "").lower()
-    if kind in ("complaint", "spamreport", "spam_report"):
+    kind = next(map(notice_kind, read_notices(message.text)), "")
+    if kind in ("complaint", "complained", "spamreport", "spam_report"):
         return Origin.FEEDBACK_REPORT
     return Origin.DELIVERY_REPORT if kind in NOTICE_KINDS else None
 
@@ -178,6 +177,10 @@ _MACHINE_LOCAL = re.compile(
 )
 
 
+_RETURN_PATH = re.compile(r"(?:[^@]*[-+=.])?bounces?(?:[-+=][^@]*)?@", re.IGNORECASE)
+"""Mail is returned to such an address, and people do not write to it: ``list-bounces@``, ``bounce+ann=a.test@``."""
+
+
 def _reads_like_report(message: Message, envelope: Envelope) -> bool:
     """Rule 5, for systems that mark nothing: who writes, from where, and what it says."""
     author = message.author.address if message.author else ""
@@ -196,7 +199,8 @@ def _reads_like_report(message: Message, envelope: Envelope) -> bool:
         return bool(_TITLE.match(subject)) or _is_strong(message)
     if message.in_reply_to or message.references or re.match(r"\s*(?:fwd?|wg|tr|rv|i)\s*:", subject, re.IGNORECASE):
         return False
-    return failure and bool(_MACHINE_LOCAL.match(author)) and _is_strong(message) and _names_somebody(message)
+    machine = bool(_MACHINE_LOCAL.match(author)) or any(_RETURN_PATH.match(box.address) for box in message.to)
+    return failure and machine and _is_strong(message) and _names_somebody(message)
 
 
 def _names_somebody(message: Message) -> bool:

@@ -192,50 +192,71 @@ def _addressees_of_returned(message: Message, text: str) -> list[str]:
 NOTICE_KINDS = {
     "bounce": "failed",
     "bounced": "failed",
+    "failed": "failed",
     "dropped": "failed",
     "deferred": "delayed",
+    "deliverydelay": "delayed",
     "delivery": "delivered",
     "delivered": "delivered",
 }
 
 
-def read_notice(text: str) -> dict[str, Any]:
-    """The JSON object a provider's notice consists of (an SNS wrapping undone); empty when the text is none."""
+def read_notices(text: str) -> list[dict[str, Any]]:
+    """The JSON objects a provider's notice consists of: of Amazon (SNS wrapping undone), of Mailgun ("event-data"), of
+    SendGrid (a list). Empty when the text is none, or says more than that: people paste such things."""
     start = text[:200].lstrip()
-    if not start.startswith("{") or len(text) > _MAX_JSON:
-        return {}
+    if not start.startswith(("{", "[")) or len(text) > _MAX_JSON:
+        return []
     try:
-        value, _ = json.JSONDecoder().raw_decode(text.lstrip())
+        value, end = json.JSONDecoder().raw_decode(text.lstrip())
+        rest = text.lstrip()[end:].strip()
         inner = value.get("Message") if isinstance(value, dict) else None
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
             value = json.loads(inner)
     except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return []
+    if rest and not rest.startswith("--"):
+        return []
+    listed = value if isinstance(value, list) else [value]
+    found = (one.get("event-data", one) if isinstance(one, dict) else one for one in listed[:MAX_RECIPIENTS])
+    return [one for one in found if isinstance(one, dict)]
+
+
+def notice_kind(notice: dict[str, Any]) -> str:
+    """What a provider's notice calls its event, lower case; "" when it is no notice."""
+    named = notice.get("notificationType") or notice.get("eventType")
+    addressed = "@" in str(notice.get("recipient") or notice.get("email") or "")  # other programs have events as well
+    return str(named or (notice.get("event") if addressed else "") or "").lower()
 
 
 def _read_json(text: str) -> list[DeliveryReport]:
-    notice = read_notice(text)
-    kind = str(notice.get("notificationType") or notice.get("eventType") or notice.get("event") or "").lower()
+    return [report for notice in read_notices(text) for report in _read_notice(notice)]
+
+
+def _read_notice(notice: dict[str, Any]) -> list[DeliveryReport]:
+    kind = notice_kind(notice)
     action = NOTICE_KINDS.get(kind)
     if action is None:
         return []
-    details = notice.get("bounce") or notice.get("delivery") or notice
+    details = notice.get("bounce") or notice.get("delivery") or notice.get("deliveryDelay") or notice
     if not isinstance(details, dict):
         return []
-    listed = details.get("bouncedRecipients") or details.get("recipients") or [details]
+    listed = details.get("bouncedRecipients") or details.get("delayedRecipients") or details.get("recipients")
     mail = notice.get("mail") if isinstance(notice.get("mail"), dict) else {}
     headers = mail.get("commonHeaders") if isinstance(mail, dict) else {}
     original = str(headers.get("messageId") or "") if isinstance(headers, dict) else ""
-    permanent = str(details.get("bounceType") or "Permanent").lower() != "transient"
+    severity = str(details.get("bounceType") or details.get("severity") or "permanent").lower()
+    permanent = severity not in ("transient", "temporary")
     reports = []
-    for entry in listed if isinstance(listed, list) else []:
+    for entry in listed if isinstance(listed, list) and listed else [details]:
         fields = entry if isinstance(entry, dict) else {"emailAddress": entry}
         address = str(fields.get("emailAddress") or fields.get("email") or fields.get("recipient") or "")
         found = ADDRESS.search(address[:1000])
         if not found:
             continue
-        diagnostic = " ".join(str(fields.get("diagnosticCode") or fields.get("reason") or "").split())[:1000]
+        diagnostic = " ".join(
+            str(fields.get("diagnosticCode") or _smtp_answer(fields) or fields.get("reason") or "").split()
+        )[:1000]
         diagnostic = re.sub(r"^[\w\-]{1,20};\s*", "", diagnostic)
         status = choose_status(str(fields.get("status") or ""), diagnostic, action)
         if status in ("5.0.0", "4.0.0") and action == "failed":
@@ -251,3 +272,11 @@ def _read_json(text: str) -> list[DeliveryReport]:
             )
         )
     return reports
+
+
+def _smtp_answer(fields: dict[str, Any]) -> str:
+    """What the other server said, in Mailgun's words: {"delivery-status": {"code": 550, "message": "…"}}."""
+    answer = fields.get("delivery-status")
+    if not isinstance(answer, dict):
+        return ""
+    return f"{answer.get('code') or ''} {answer.get('message') or answer.get('description') or ''}".strip()

@@ -29,6 +29,14 @@ ANN = "From: Ann <ann@customer.test>\nTo: support@desk.test\n"
 
 
 PEOPLE = {
+    "pastes a provider's notice": (
+        f"{ANN}Subject: what is this\n\n"
+        '{"notificationType":"Bounce","bounce":{"bouncedRecipients":[{"emailAddress":"b@y.test"}]}}\n\nDaily. Why?'
+    ),
+    "another program's event": f'{ANN}Subject: backup\n\n{{"event":"failed","job":"backup"}}',
+    "writes about bounces": (
+        f"{ANN}Subject: Delivery failure of my order\n\nYour message could not be delivered to b@y.test, it says. Why?"
+    ),
     "a question": f"{ANN}Subject: Where is my order?\n\nhello",
     "auto-submitted says no": f"{ANN}Auto-Submitted: no\nSubject: x\n\nhello",
     "suppressing answers proves nothing": f"{ANN}X-Auto-Response-Suppress: All\nSubject: x\n\nhello",
@@ -227,6 +235,12 @@ DAEMONS = {
         "From: mail-gateway@x.test\nSubject: Delivery failure\n\n"
         "Your message could not be delivered to the following recipients:\n\n<b@y.test>\n"
     ),
+    "gateway to a return path": (
+        "From: mail-team@x.test\nTo: list-bounces+ann=y.test@desk.test\nSubject: RE: non remis (delivery failed)\n\n"
+        "Votre message n'a pas pu être délivré à\nb@y.test\n"
+    ),
+    "mailgun": ('From: no-reply@x.test\nSubject: notice\n\n{"event-data":{"event":"failed","recipient":"b@y.test"}}'),
+    "sendgrid": 'From: no-reply@x.test\nSubject: notice\n\n[{"event":"bounce","email":"b@y.test"}]',
     "ses bounce": 'From: no-reply@x.test\nSubject: notice\n\n{"notificationType":"Bounce","bounce":{}}',
 }
 

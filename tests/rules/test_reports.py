@@ -218,6 +218,18 @@ class TestJson:
         )
         assert short(raw) == [("a@x.test", "failed", "4.0.0", "soft")]
 
+    def test_mailgun_and_sendgrid_are_read(self) -> None:
+        mailgun = (
+            'From: no-reply@x.test\n\n{"signature":{"token":"x"},"event-data":{"event":"failed","severity":"temporary",'
+            '"recipient":"a@x.test","delivery-status":{"code":452,"message":"4.2.2 mailbox full"}}}'
+        )
+        assert short(mailgun) == [("a@x.test", "failed", "4.2.2", "soft")]
+        sendgrid = (
+            'From: no-reply@x.test\n\n[{"email":"a@x.test","event":"bounce","status":"5.1.1","reason":"550 no"},'
+            '{"email":"b@x.test","event":"deferred","reason":"busy"}]'
+        )
+        assert [report[0] for report in short(sendgrid)] == ["a@x.test", "b@x.test"]
+
     def test_other_json_is_no_report(self) -> None:
         for text in ('{"a": 1}', "{", "[1]", '{"event": "order", "email": "a@x.test"}', '{"a":' * 50_000):
             reports(f"From: a@x.test\n\n{text}")
