@@ -29,6 +29,8 @@ from gateway.store import journal
 from gateway.store.database import Database
 from gateway.store.journal import JournalRow
 
+_MOST_DEFECTS = 5
+
 
 def run(command: str, arguments: Sequence[str]) -> int:
     """Tell the story of a stored mail, or what would become of a file if it arrived now."""
@@ -75,6 +77,14 @@ def _line(title: str, text: object) -> None:
     print(harmless(f"{title:<13} {text}"))
 
 
+def _tell_defects(defects: Sequence[str]) -> None:
+    """The first few: a hostile mail has dozens, and the answer is to fit on a screen."""
+    for defect in defects[:_MOST_DEFECTS]:
+        _line("defect", defect)
+    if len(defects) > _MOST_DEFECTS:
+        _line("", f"and {len(defects) - _MOST_DEFECTS} more defects")
+
+
 def _tell(row: JournalRow) -> None:
     envelope, story = row.envelope, row.story
     _line("mail", f"row {row.id}, {row.message_id or 'without Message-ID'}, raw {row.sha256[:16]}…")
@@ -92,8 +102,7 @@ def _tell(row: JournalRow) -> None:
     _line("author", f"{row.author or 'nobody'}; {authentication.get('why', '')}")
     _line("checks", _checks(authentication))
     _line("text", f"new text found by {story.get('quotes') or 'none'}{_beside(**(story.get('compared') or {}))}")
-    for defect in story.get("defects", ()):
-        _line("defect", defect)
+    _tell_defects(story.get("defects", ()))
     _line("decision", f"{row.outcome or row.state}: {row.reason}" + (f", ticket {row.ticket}" if row.ticket else ""))
     for step in story.get("explanation", ()):
         _line("", step)
@@ -167,8 +176,7 @@ async def _dry_run(options: argparse.Namespace, settings: Settings, database: Da
         f"new text found by {findings.body.source}: {len(findings.body.new.splitlines())} lines new, "
         f"{len(findings.body.quoted.splitlines())} quoted{_beside(*_compared(findings))}",
     )
-    for defect in findings.message.defects:
-        _line("defect", defect)
+    _tell_defects(findings.message.defects)
     _line("would", f"{plan.outcome}: {plan.reason}")
     for step in plan.explanation:
         _line("", step)

@@ -99,6 +99,26 @@ def test_a_mail_cannot_give_orders_to_the_operators_terminal(
     assert {c for c in said if not c.isprintable()} <= ({"\n", "\u202e"} if "--json" in words else {"\n"})
 
 
+def test_the_story_of_a_mail_with_dozens_of_defects_fits_on_a_screen(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = "".join(f"--b\nContent-Type: text/plain; charset=none-{n}\n\nHelp {n}\n" for n in range(40))
+    raw = make_mail("jane@customer.test", f"{parts}--b--\n", message_id="<1@customer.test>")
+    raw = raw.replace(b"text/plain; charset=utf-8", b"multipart/mixed; boundary=b", 1)
+    database = Database(f"sqlite:{site.parent / 'desk.db'}")
+    database.migrate()
+    Road(database).arrive(raw)
+    database.close()
+    mail = site.parent / "mail.eml"
+    mail.write_bytes(raw)
+    for asked in ("1", str(mail)):
+        assert main(["explain", asked, "-c", str(site)]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert sum(line.startswith("defect") for line in said) == 5
+        assert any(line.split()[:1] == ["and"] and line.endswith("more defects") for line in said)
+        assert len(said) <= 24
+
+
 def test_the_story_says_with_what_of_its_ticket_a_text_was_compared(
     site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
