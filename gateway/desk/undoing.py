@@ -49,8 +49,11 @@ def remember(draft: Draft) -> bool:
         after = list(after) if isinstance(after, tuple) else after
         if after is not None and after != before:
             was[name] = [before, after]
-    if change.snoozed_until is not None:
+    slept = ticket.state is State.SNOOZED
+    if change.snoozed_until is not None or (slept and "state" in was):
         was["snoozed_until"] = ticket.snoozed_until.isoformat() if ticket.snoozed_until else ""
+    if change.snoozed_until is not None and slept:
+        was["snoozed_to"] = change.snoozed_until.isoformat()
     present = {p.party for p in ticket.participants}
     joined = [n for n in change.add_participants if n not in present]
     left = [n for n in change.remove_participants if n in present]
@@ -99,7 +102,8 @@ def find_undo(case: Case) -> Undoing | str:
     if event.kind in ("answer", "asked") and not (relayed and set(relayed) <= case.facts.unsent):
         return "undo-late"
     undoing = Undoing(event, was, relayed)
-    effective = relayed or _columns_back(ticket, was) or set(was) - {*_COLUMNS, "snoozed_until"}
+    columns = _columns_back(ticket, was) or _slept_until(ticket, was)
+    effective = relayed or columns or set(was) - {*_COLUMNS, "snoozed_until", "snoozed_to"}
     return undoing if effective else "undo-changed"
 
 
@@ -119,6 +123,23 @@ def _columns_back(ticket: TicketFacts, was: Mapping[str, Any]) -> dict[str, Any]
         for name in _COLUMNS
         if name in was and was[name][1] == _value(ticket, name) and not (name == "customer" and not was[name][0])
     }
+
+
+def _slept_until(ticket: TicketFacts, was: Mapping[str, Any]) -> datetime | None:
+    """Until when the ticket was hidden before a ``#snooze`` of a hidden ticket that is still as it left it."""
+    if not was.get("snoozed_to") or not was.get("snoozed_until") or ticket.state is not State.SNOOZED:
+        return None
+    same = ticket.snoozed_until == datetime.fromisoformat(was["snoozed_to"])
+    return datetime.fromisoformat(was["snoozed_until"]) if same else None
+
+
+def _followup_before(ticket: TicketFacts, event: EventFact, now: datetime) -> EventFact | None:
+    """The ``#followup`` that was running when the undone command came."""
+    ends = ("followup", "answer", "mail", "snooze", "open", "close", "spam", "undo", "withdraw")
+    before = [e for e in ticket.events if e.number < event.number and e.kind in ends]
+    last = before[-1] if before else None
+    ahead = last is not None and last.kind == "followup" and datetime.fromisoformat(last.reason) > now
+    return last if ahead else None
 
 
 def check_undo(case: Case, command: Command) -> Problem | None:
@@ -144,6 +165,13 @@ def undo(deed: Deed) -> str:
     if back.get("owner") and not _is_there(deed.case, back["owner"]):
         back["owner"] = 0  # who had it before has left since: it is everybody's, and its clock says so
     _put_back(draft, back, was)
+    until = _slept_until(deed.ticket, was)
+    if until is not None:
+        draft.change(TicketChange(snoozed_until=until))
+        draft.set_timer("snooze", until)
+    promised = _followup_before(deed.ticket, found.event, deed.case.now)
+    if back.get("state") == State.WAITING and promised is not None:
+        draft.set_timer("followup", datetime.fromisoformat(promised.reason), party=promised.party)
     draft.change(TicketChange(add_participants=_parties(was, "left"), remove_participants=_parties(was, "joined")))
     chosen = deed.case.facts.choices
     for handle, name, before, after in was.get("choices", ()):
