@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -19,6 +20,8 @@ from tests.support.databases import start_postgresql
 from tests.support.dovecot import DovecotServer
 
 DATABASES = ("sqlite", "postgresql")
+_ENOUGH = 4
+"""Runs in a row that had no such step any more; their lengths differ."""
 
 
 class Numbers:
@@ -31,14 +34,20 @@ class Numbers:
     def __iter__(self) -> Iterator[int]:
         while True:
             with self._turn:
-                if self._missed >= 4 or (self._last and self._next > self._last):
+                if self._missed >= _ENOUGH or (self._last and self._next > self._last):
                     return
                 number, self._next = self._next, self._next + self._every
             yield number
 
+    def end(self) -> None:
+        """No more numbers."""
+        with self._turn:
+            self._missed = _ENOUGH
+
     def report(self, run: Run) -> None:
         with self._turn:
-            self._missed = 0 if run.met else self._missed + 1
+            if self._missed < _ENOUGH:
+                self._missed = 0 if run.met else self._missed + 1
 
 
 class Totals:
@@ -69,7 +78,7 @@ class Totals:
             for violation in run.violations:
                 print(f"    {violation}", flush=True)
             print("\n".join(f"      | {line[:180]}" for line in run.log.splitlines()[-25:]), flush=True)
-        elif self.runs % 50 == 0:
+        elif self.runs % 20 == 0:
             print(f"{self.name}: {self.runs} runs, now at step {number} {run.met}", flush=True)
 
     def __str__(self) -> str:
@@ -104,6 +113,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="of --bulk")
     parser.add_argument("--list", action="store_true", help="name the steps of an undisturbed run and end")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     bad = 0
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tg-f-", dir="/tmp")))
@@ -159,8 +169,13 @@ def _step(benches: list[Bench], options: argparse.Namespace, totals: Totals) -> 
     threads = [threading.Thread(target=work, args=(bench,)) for bench in benches]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:  # once: the runs in hand are finished and everything is counted
+        numbers.end()
+        for thread in threads:
+            thread.join()
     if failures:
         raise failures[0]
 
