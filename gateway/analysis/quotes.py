@@ -28,6 +28,7 @@ MAX_TEXT = 256 * 1024
 MAX_LINES = 20_000
 
 _NEW, _QUOTED, _SIGNATURE = 0, 1, 2
+_LIST_FIELDS = ("list-subscribe", "list-unsubscribe", "list-archive", "list-help")  # RFC 2369
 
 _SHARED = re.compile(
     r"(?P<own>\w.*[^\s>-]) ?(?P<intro>(?:-{2,3} ?| )On (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6},? .{6,160} wrote:\s*)"
@@ -74,7 +75,8 @@ def split_body(message: Message, known: Sequence[Said] = ()) -> Body:
         for at in marks.signature:
             if kinds[at] == _NEW:
                 kinds[at] = _SIGNATURE
-    _find_signatures(examined, kinds, message.author, interleaved)
+    listed = _find_list_line(examined, kinds, message)
+    _find_signatures(examined[:listed], kinds, message.author, interleaved)
     lines[: len(examined)] = examined
     new, quoted, signature = (_collect(lines, kinds, kind) for kind in (_NEW, _QUOTED, _SIGNATURE))
     source = history.rule if quoted else "none"
@@ -218,6 +220,24 @@ def _find_signatures(lines: Sequence[str], kinds: list[int], author: Mailbox | N
             kept -= 1
         for at in range(first + found, after):
             kinds[at] = _SIGNATURE
+
+
+def _find_list_line(lines: Sequence[str], kinds: list[int], message: Message) -> int:
+    """Some lists put nothing below a mail but the address of their page, glued to its last line. It is the list's
+    where the mail's own header names it, and becomes signature.
+    Returns its line, or the number of lines when there is none.
+    """
+    last = next((at for at in range(len(lines) - 1, -1, -1) if lines[at].strip()), 0)
+    page = lines[last].strip().strip("<>") if last else ""
+    if kinds[last : last + 1] != [_NEW] or not page.startswith(("http://", "https://")) or " " in page:
+        return len(lines)
+    named = (value for name in _LIST_FIELDS for value in message.fields.get(name, ()))
+    if not any(f"<{page}>" in value for value in named):
+        return len(lines)
+    if not any(kind == _NEW and line.strip() for line, kind in zip(lines[:last], kinds[:last], strict=True)):
+        return len(lines)
+    kinds[last] = _SIGNATURE
+    return last
 
 
 def _drop_lone_marks(lines: Sequence[str], kinds: list[int]) -> None:
