@@ -201,7 +201,7 @@ def plan_new(case: Case) -> Plan:
         author=person,
         text=text,
         html=case.own.html,
-        attachments=case.findings.message.attachments,
+        attachments=case.outgoing_files,
         public=True,
     )
     draft.notify(
