@@ -118,6 +118,12 @@ def _about_undelivered(case: Case, answer: EventFact) -> Plan:
     orders, words = case.orders, bool(case.orders.text.strip())
     if has(orders, "send") and not orders.held and (orders.internal or not words):
         return plan_resend(case, answer, find_trouble)
+    if answer.kind == "asked":
+        # "#send" means the customer where words stand below it, and here they may be meant for the third party.
+        unsure = has(orders, "send") and not orders.held
+        return (
+            hold_answer(case, "resend-whom", data={"value": answer.data["address"]}) if unsure else _about_ticket(case)
+        )
     if not orders.held and not orders.commands:
         return hold_answer(case, "undecided", data={"again": "1"})
     return _about_ticket(case)

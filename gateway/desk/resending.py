@@ -2,7 +2,8 @@
 
 The same mail again to whom it did not reach, with the Message-ID it had; beside ``#cc`` or ``#from``, to the address
 named there instead. Whoever has a copy that arrived, or one still on its way, gets no second one, however often the
-link is pressed.
+link is pressed. Words to a third party (``#ask``) are sent again in the same way; to another address they go by a new
+``#ask``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def find_undelivered(case: Case) -> EventFact | None:
     if line is None or line.kind not in (("relayed",) if match.kind in ("h", "x") else ("undelivered",)):
         return None
     answer = lines.get(line.answers)
-    return answer if answer is not None and answer.kind == "answer" else None
+    return answer if answer is not None and answer.kind in ("answer", "asked") else None
 
 
 def ask_copies(case: Case, command: Command) -> tuple[Question, ...]:
@@ -62,7 +63,7 @@ def plan_resend(case: Case, answer: EventFact, check: Callable[[Case], Plan | No
         draft.add_event("note", party=person.party, text=words)
     others = tuple(p for p in draft.participants() if p.party in {n.party for n in _named(case)})
     sent = _write_to(draft, case, answer, others) if others else _repeat(draft, case, answer, person)
-    if sent and ticket.state in (State.NEW, State.OPEN) and draft.changed.state is None:
+    if sent and answer.kind == "answer" and ticket.state in (State.NEW, State.OPEN) and draft.changed.state is None:
         draft.change(TicketChange(state=State.WAITING, owner=None if ticket.owner else person.party))
     done = f"resend {', '.join(p.address for p in sent)}" if sent else _why_not(case, answer)
     draft.explain(f"answer {answer.number}: {done}")
@@ -79,7 +80,11 @@ def plan_resend(case: Case, answer: EventFact, check: Callable[[Case], Plan | No
 def _refused(case: Case, answer: EventFact, person: Person) -> Plan | None:
     """Why the old words must not go out now: somebody said something else since, or they are to nobody."""
     assert case.ticket is not None
-    later = [e for e in case.ticket.events if e.kind == "answer" and e.public and e.number > answer.number]
+    side = answer.data.get("side", "")
+    if side and _named(case):
+        return hold_answer(case, "resend-side", data={"value": answer.data.get("address", "")})
+    alike = [e for e in case.ticket.events if e.kind == answer.kind and e.data.get("side", "") == side]
+    later = [e for e in alike if (e.public or side) and e.number > answer.number]
     rival = next((e for e in later if e.party != person.party), None)
     if rival is not None:
         colleague = next((p for p in case.facts.agents.values() if p.party == rival.party), None)
@@ -87,7 +92,7 @@ def _refused(case: Case, answer: EventFact, person: Person) -> Plan | None:
     if _named(case):
         return None
     failed = [copy for copy in _newest(case, answer) if copy.state in _ENDED]
-    present = {p.party for p in case.ticket.participants}
+    present = {p.party for p in (case.ticket.thirds if side else case.ticket.participants)}
     left = [copy for copy in failed if copy.party not in present]
     if left and len(left) == len(failed):
         return hold_answer(case, "resend-left", data={"value": left[0].recipient})
@@ -112,11 +117,12 @@ def _newest(case: Case, answer: EventFact) -> tuple[Copy, ...]:
 
 def _repeat(draft: Draft, case: Case, answer: EventFact, person: Person) -> tuple[Person, ...]:
     """The frozen mail once more, to everybody whose last copy did not arrive and who still takes part."""
-    present = {p.party: p for p in draft.participants()}
+    side, ticket = answer.data.get("side", ""), case.ticket
+    present = {p.party: p for p in (ticket.thirds if side and ticket else draft.participants())}
     copies = [c for c in _newest(case, answer) if c.state in _ENDED and c.party in present]
     if not copies:
         return ()
-    number = draft.add_event("relayed", party=answer.party, public=True, answers=answer.number, reason="resend")
+    number = draft.add_event("relayed", party=answer.party, public=not side, answers=answer.number, reason="resend")
     for copy in copies:
         draft.repeat(Repeat(ticket=copy.ticket, event=copy.event, party=copy.party, as_event=number))
     return tuple(present[copy.party] for copy in copies)

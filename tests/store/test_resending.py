@@ -234,3 +234,53 @@ def test_words_added_to_the_link_stay_inside(desk: Desk, offer: OutboundMail) ->
     assert b"She moved" not in to(out, JANE).content
     assert "kept as an internal note" in text_of(to(out, ALICE))
     assert [e.text for e in desk.ticket().events if e.kind == "note"] == ["She moved, says Tom."]
+
+
+# ------------------------------------------------------------------ words to a third party
+
+PAT = "pat@supplier.test"
+
+
+def fail_asking(desk: Desk, offer: OutboundMail) -> tuple[OutboundMail, OutboundMail]:
+    """Alice asks Pat, it does not arrive: the question, and the notice of it."""
+    desk.send_reply(ALICE, offer, f"#ask {PAT} Pump P-12\n\nCan you deliver it by Friday?")
+    question = next(mail for mail in attempt(desk, PAT) if mail.recipient == PAT)
+    return question, to(desk.road.outbox(), ALICE)
+
+
+@pytest.mark.parametrize("way", ["link", "reply"])
+def test_a_question_that_did_not_reach_a_third_party_is_sent_again_to_that_one_alone(
+    desk: Desk, offer: OutboundMail, way: str
+) -> None:
+    question, notice = fail_asking(desk, offer)
+    assert "#ask other@address" in text_of(notice) and "#cc" not in text_of(notice)
+    out = desk.tap(ALICE, notice, "send") if way == "link" else desk.reply(ALICE, notice, "#send")
+    assert {m.recipient for m in out} == {PAT, ALICE}
+    assert (to(out, PAT).content, to(out, PAT).message_id) == (question.content, question.message_id)
+    assert desk.ticket().state is State.OPEN, "the customer still waits"
+    assert "sent again already" in first(desk.tap(ALICE, notice, "send"))
+    told = desk.reply(PAT, to(out, PAT), "Yes, on Thursday the tenth of December.")
+    assert "THIRD PARTY" in text_of(to(told, ALICE))
+
+
+def test_words_to_a_third_party_never_reach_the_customer_from_the_notice(desk: Desk, offer: OutboundMail) -> None:
+    _, notice = fail_asking(desk, offer)
+    (held,) = desk.reply(ALICE, notice, "#send\nAre you there?")
+    assert held.recipient == ALICE and "NOT SENT" in text_of(held)
+    (held,) = desk.reply(ALICE, notice, "Are you there, Pat?")
+    assert held.recipient == ALICE
+    out = desk.reply(ALICE, notice, f"#ask {PAT}\nAre you there, Pat?")
+    assert [m.recipient for m in out] == [PAT]
+
+
+def test_a_question_goes_to_no_address_that_takes_part(desk: Desk, offer: OutboundMail) -> None:
+    _, notice = fail_asking(desk, offer)
+    (held,) = desk.reply(ALICE, notice, f"#cc {TOM}\n#send")
+    assert held.recipient == ALICE and f"it was for {PAT} alone" in " ".join(text_of(held).split())
+    assert [p.address for p in desk.ticket().participants] == [JANE]
+
+
+def test_a_question_is_not_sent_again_once_the_side_conversation_was_ended(desk: Desk, offer: OutboundMail) -> None:
+    _, notice = fail_asking(desk, offer)
+    desk.reply(ALICE, offer, f"#uncc {PAT}")
+    assert PAT not in {m.recipient for m in desk.tap(ALICE, notice, "send")}

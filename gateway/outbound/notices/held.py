@@ -186,6 +186,7 @@ def write_undelivered(scene: Scene) -> Writing:
         untried=scene.flag("untried"),
         unknown=scene.flag("unknown"),
         report=bool(notice.data.get("report")),
+        third=scene.third_of(sent) is not None if sent else False,
         links=links,
     )
     report = readable(notice.data.get("report", ""))
