@@ -74,12 +74,15 @@ def configure(log: Log, stream: TextIO | None = None, journal: Path = _JOURNAL) 
     _listener.start()
 
 
-def stop() -> None:
-    """Write what is queued and end the thread; also done when the process ends."""
+def stop() -> bool:
+    """Write what is queued and end the thread; also done when the process ends. False when the log is stuck."""
     global _listener
-    if _listener is not None:
-        _listener.stop()
-        _listener = None
+    if _listener is None:
+        return True
+    _listener.stop()
+    ended = not _listener.is_running
+    _listener = None
+    return ended
 
 
 atexit.register(stop)
@@ -97,6 +100,10 @@ def _under_systemd(stream: TextIO) -> bool:
 class _Writer(logging.handlers.QueueListener):
     """The thread that writes. Ending waits a little for a log that is full, and not for ever for one that is stuck."""
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self) -> None:
         try:
             self.queue.put(None, timeout=_PATIENCE)  # type: ignore[attr-defined]  # None is the listener's own mark for the end
@@ -104,7 +111,6 @@ class _Writer(logging.handlers.QueueListener):
             return
         if self._thread is not None:
             self._thread.join(_PATIENCE)
-            self._thread = None
 
 
 class _Enqueue(logging.handlers.QueueHandler):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway import maillog
 from gateway.cli.exits import NOPERM, OK, UNAVAILABLE
 from gateway.cli.opening import add_config
 from gateway.configure import find_path, load
@@ -23,8 +25,21 @@ def run(command: str, arguments: Sequence[str]) -> int:
     with contextlib.suppress(ImportError):
         import uvloop
 
-        return uvloop.run(_serve(path))
-    return asyncio.run(_serve(path))
+        return _end(uvloop.run(_serve(path)))
+    return _end(asyncio.run(_serve(path)))
+
+
+def _end(code: int) -> int:
+    """The exit code, also where the log is stuck or its disk full: the interpreter would wait for it, or fail."""
+    well = maillog.stop()
+    try:
+        if well:  # else the thread that is stuck holds the stream
+            sys.stderr.flush()
+    except OSError:
+        well = False
+    if not well:
+        os._exit(code)
+    return code
 
 
 async def _serve(path: Path) -> int:
