@@ -309,12 +309,20 @@ def find_unsent(tx: Connection, ticket: int) -> frozenset[int]:
 
 
 def withdraw(tx: Connection, ticket: int, event: int, now: datetime) -> int:
-    """Never send the waiting mails of this event (``#undo``); how many there were."""
+    """Never send the waiting mails of this event (``#undo``, gathered notifications); how many there were."""
     waiting = (deliveries.c.state == DeliveryState.QUEUED) & (deliveries.c.attempt == 0)
     ended = tx.execute(
         sa.update(deliveries)
         .where(deliveries.c.ticket == ticket, deliveries.c.event == event, waiting)
-        .values(state=DeliveryState.FAILED, due_at=None, ended_at=now, reply="taken back by its author")
+        .values(
+            state=DeliveryState.FAILED,
+            due_at=None,
+            ended_at=now,
+            # Nobody takes a notification back: the next mail of the customer took its place (desk/gathering.py).
+            reply=sa.case(
+                (deliveries.c.automatic, "told together with the next mail"), else_="taken back by its author"
+            ),
+        )
         .returning(deliveries.c.id)
     )
     numbers = list(ended.scalars())

@@ -13,6 +13,7 @@ from gateway.model import OutboundMail
 from gateway.settings import AgentMail
 from gateway.store import deliveries
 from gateway.store.database import Database
+from gateway.store.deliveries import DeliveryState
 from tests.store.test_verbs import ALICE, BOB, DESK, JANE, Desk, to
 from tests.support.spine import make_mail, text_of
 
@@ -123,4 +124,6 @@ def test_a_notification_that_was_gathered_is_never_sent(desk: Desk, offer: Outbo
     more(desk, "Two: and this one.")
     with desk.road.database.begin() as tx:
         waiting = deliveries.list_outbox(tx)
+        gone = deliveries.list_outbox(tx, [DeliveryState.FAILED])
     assert sorted(e.delivery.mail.recipient for e in waiting) == [ALICE, BOB]
+    assert {e.reply for e in gone} == {"told together with the next mail"}, "nobody took it back"
