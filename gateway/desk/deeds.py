@@ -202,7 +202,8 @@ def _own(deed: Deed, person: Person, kind: str) -> None:
 def _close(deed: Deed) -> str:
     ticket = deed.case.ticket
     assert ticket is not None
-    if ticket.state is not State.CLOSED:
+    # An answer opens a closed ticket: whoever answers and closes it again has closed it, and the history says so.
+    if ticket.state is not State.CLOSED or any(event.kind == "answer" for event in deed.draft.events):
         deed.draft.add_event("close", party=deed.person.party)
         owner = deed.person.party if ticket.owner is None and deed.draft.changed.owner is None else None
         deed.draft.change(TicketChange(state=State.CLOSED, owner=owner))

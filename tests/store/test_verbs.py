@@ -931,6 +931,14 @@ def test_a_held_answer_is_sent_with_one_tap_once(desk: Desk, offer: OutboundMail
     assert [JANE in {m.recipient for m in mails} for mails in sent] == [True, False]
 
 
+def test_an_answer_that_closes_a_closed_ticket_is_its_closing(desk: Desk, offer: OutboundMail) -> None:
+    bobs = to_bob_of(desk, 1)
+    desk.reply(ALICE, offer, "#close")
+    desk.reply(BOB, bobs, "#close\n\nIt is 10.")
+    kinds = [event.kind for event in desk.ticket().events if event.kind in ("answer", "close")]
+    assert (desk.ticket().state, kinds) == (State.CLOSED, ["close", "answer", "close"])
+
+
 # ------------------------------------------------------------------ help with one verb; a follow-up and the silence
 
 
