@@ -37,6 +37,7 @@ from gateway.ingest.imap_junk import JunkWatch
 from gateway.ingest.intake import Rules as ListenerRules
 from gateway.ingest.intake import lmtp_rules, smtp_rules
 from gateway.ingest.listen import Listener, open_sockets
+from gateway.late import LatePass
 from gateway.model import Plan
 from gateway.outbound.sign import Signer
 from gateway.outbound.transport import Transport
@@ -113,12 +114,13 @@ class Daemon:
         self.outbox = Outbox(self.database, self.transport, lambda: self.settings, self._name)
         self.outbox.tried = self.alarms.hear_relay
         self.reminders = Reminders(self.database, lambda: self.settings, self._name)
+        self.late = LatePass(self.database, self.cage, self.resolver, self._received)
         self.intake.after = self.reminders.after = self._planned
         self.record = Worker("record", lambda: self.keeper.round(clock()))
         self.watchdog = Watchdog()
-        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker, self.record):
+        for worker in (*self._loops(), self.record, self.late.worker):
             self._tasks.append(asyncio.create_task(worker.run(), name=worker.name))
-        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker):
+        for worker in self._loops():
             self.watchdog.watch(worker.name, worker.overdue)
         self._tasks.append(asyncio.create_task(self._look_around(), name="presence"))
         self._schedule = start_schedule(self._jobs())
@@ -161,8 +163,11 @@ class Daemon:
             if gone:
                 self._wake_workers()
 
+    def _loops(self) -> tuple[Worker, ...]:
+        return self.intake.worker, self.outbox.worker, self.reminders.worker
+
     def _wake_workers(self) -> None:
-        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker):
+        for worker in self._loops():
             worker.wake()
 
     async def _prepare_later(self) -> None:
@@ -348,7 +353,7 @@ class Daemon:
         for listener in self._listeners:
             await listener.stop(STOP_SECONDS / 2)
         self._schedule.stop()
-        for worker in (self.intake.worker, self.outbox.worker, self.reminders.worker, self.record):
+        for worker in (*self._loops(), self.record, self.late.worker):
             worker.stop()
         _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS / 2)
         for task in late:

@@ -348,9 +348,10 @@ def find(
     return _rows(tx, sa.and_(*wanted), limit)
 
 
-def list_held(tx: Connection, limit: int = 1000) -> list[JournalRow]:
-    """All rows that wait for a person, oldest first."""
-    return _rows(tx, journal.c.state == JournalState.HELD, limit)
+def list_held(tx: Connection, limit: int = 1000, *, reason: str = "") -> list[JournalRow]:
+    """All rows that wait for a person (for this reason), oldest first."""
+    held = journal.c.state == JournalState.HELD
+    return _rows(tx, held & (journal.c.reason == reason) if reason else held, limit)
 
 
 def count_states(tx: Connection) -> dict[str, int]:
