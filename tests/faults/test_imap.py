@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from gateway.demo.mail_client import read_mail
+from tests.edges.test_imap_hostile import mailbox_of
 from tests.support.gateway import Gateway, in_background, wait_for
-from tests.support.imap_desk import make_mail
+from tests.support.imap_desk import Desk, make_mail
 from tests.support.imap_script import Peer, ScriptedServer
 from tests.support.oauth_provider import CLIENT, SECRET, Provider, oauth_provider
 from tests.support.site import INBOX
@@ -158,6 +159,42 @@ def test_a_person_consents_once_and_is_told_whether_it_works(
         assert "IMAP      ok" in rest and "SMTP      ok" in rest
         assert (gateway.folder / "oauth" / "support.token").stat().st_mode & 0o777 == 0o600
         assert "access    ok" in gateway.cli("oauth", "status")
+
+
+class WrongClock(ScriptedServer):
+    """Its dates are a year off, to one side and to the other."""
+
+    async def _fetch(self, peer: Peer, uids: str, body: bool) -> None:
+        send = peer.send
+
+        async def lie(*lines: bytes | str) -> None:
+            for line in lines:
+                if isinstance(line, str) and (uid := re.search(r"UID (\d+) INTERNALDATE", line)):
+                    line = line.replace("-2026 ", "-2025 " if int(uid[1]) % 2 else "-2027 ")
+                await send(line)
+
+        peer.send = lie  # type: ignore[method-assign]
+        try:
+            await super()._fetch(peer, uids, body)
+        finally:
+            peer.send = send  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("catch_up", ["new", "all"])
+async def test_fault_49_dates_of_a_server_whose_clock_is_wrong_change_nothing(catch_up: str) -> None:
+    async with WrongClock({1: make_mail(1), 2: make_mail(2)}) as server:
+        desk = Desk()
+        mailbox = mailbox_of(server, catch_up=catch_up)
+        async with desk.reading(mailbox):
+            await desk.until(lambda: ("support", "INBOX") in desk.marks and desk.marks["support", "INBOX"].uid == 2)
+            before = len(desk.mails)
+            assert before == (2 if catch_up == "all" else 0)
+            server.deliver(3, make_mail(3))
+            await desk.until(lambda: len(desk.mails) == before + 1)
+        async with desk.reading(mailbox):  # a restart
+            server.deliver(4, make_mail(4))
+            await desk.until(lambda: len(desk.mails) == before + 2)
+        assert desk.duplicates == 0
 
 
 # ------------------------------------------------------------------ the watchdog
