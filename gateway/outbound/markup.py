@@ -34,6 +34,11 @@ _LINKS_STYLE = "font-size:15px;line-height:2"  # far enough apart for a thumb
 _RULE = '<hr style="border:0;border-top:1px solid #8886;margin:16px 0">'
 _GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
 _COMMAND = re.compile(r"^(#[a-z]+(?: [^&<]{1,40})?)(?=&emsp;)")
+_COLUMN = re.compile(r" {3,}(?=#[a-z])")
+_WRAPPED_AT = 72
+"""A line that the next word would have carried beyond this column was broken for its width."""
+_LONGEST_LINE = 80
+_PROSE = re.compile(r"[\w(\"'\u201e\u201c\u00ab]")
 _HEADING = re.compile(r"--- \S.* ---")
 _LINK = re.compile(r"^(?P<before>.*?)(?P<href>mailto:\S+)(?P<after>.*)$")
 
@@ -52,9 +57,31 @@ def _linked(line: str, hrefs: Collection[str]) -> str | None:
     return f'<a href="{escape(found["href"])}">{escape(words)}</a>{escape(found["after"])}'
 
 
+def _continues(line: str, following: str) -> bool:
+    """Whether a sentence was broken here only because the line was full; columns, lists and commands never were."""
+    if len(line) > _LONGEST_LINE or line.endswith(":") or _GAP.search(line) or not _PROSE.match(following):
+        return False
+    return bool(_PROSE.match(line)) and len(line) + 1 + len(following.split(" ", 1)[0]) > _WRAPPED_AT
+
+
+def _reflowed(block: list[str]) -> list[str]:
+    """A paragraph as the window breaks it: a phone is narrower than our lines, which it would break twice."""
+    joined: list[str] = []
+    before = ""
+    for line in block:
+        if joined and _continues(before, line):
+            joined[-1] += f" {line}"
+        else:
+            joined.append(line)
+        before = line
+    return joined
+
+
 def _lines(block: list[str]) -> str:
     shown = []
-    for line in block:
+    # Two columns of commands fit no phone: one below the other.
+    rows = [f"{'  ' * (n > 0)}{part}" for line in _reflowed(block) for n, part in enumerate(_COLUMN.split(line))]
+    for line in rows:
         body = line.lstrip(" ")
         # Columns stand two blanks or more apart in the text; HTML would run them together.
         gaps = _GAP.sub("&emsp;", escape(body))
@@ -70,7 +97,7 @@ def _earlier(heading: str, block: list[str]) -> str:
             messages[-1] += " " + line.strip()
         else:
             messages.append(line)
-    title = f'<h2 style="font-size:13px;margin:16px 0 4px;opacity:.7">{escape(heading)}</h2>'
+    title = f'<h2 style="font-size:13px;margin:16px 0 4px;opacity:.7">{escape(heading.strip("- "))}</h2>'
     return title + f'\n<div style="opacity:.85">{_lines(messages)}</div>'
 
 
@@ -119,8 +146,9 @@ def agent_page(text: str, *, ticket: int, title: str, language: str, hrefs: Coll
         body, footer = rest, ""
     pieces = [f'<p style="opacity:.7;margin:0 0 12px">{escape(status)}</p>', *_blocks(body, hrefs)]
     if footer:
-        # Fields stand two blanks apart in the text; HTML would run them together.
-        spaced = re.sub(r"(?<=\S) {2,}(?=\S)(?!mailto:)", " \u00b7 ", footer)
+        # Fields stand two blanks apart in the text; HTML would run them together. Sentences end by themselves.
+        spaced = re.sub(r"(?<=[.:]) {2,}(?=\S)(?!mailto:)", " ", footer)
+        spaced = re.sub(r"(?<=\S) {2,}(?=\S)(?!mailto:)", " \u00b7 ", spaced)
         pieces += [_RULE, '<div style="font-size:13px;opacity:.8">', *_blocks(spaced, hrefs), "</div>"]
     content = "\n".join(pieces)
     made = page(title, f'<div id="tg-{ticket}">{content}</div>' if ticket else f"<div>{content}</div>", language)
