@@ -34,7 +34,7 @@ class LatePass:
         now = clock()
         rows = await self._database.read(lambda tx: journal.list_held(tx, _FEW, reason=_REASON))
         rows = [row for row in rows if not row.event and now - row.envelope.received_at < PATIENCE]
-        self._looked = {row.id: self._looked.get(row.id, now) for row in rows}
+        self._looked = {row.id: self._looked.get(row.id, now - AGAIN) for row in rows}  # a new one at once
         for row in rows:
             if now - self._looked[row.id] >= AGAIN:
                 self._looked[row.id] = now
