@@ -12,7 +12,8 @@ _MAX_ADDRESS = 320
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 _ZERO_WIDTH = {*range(0x200B, 0x200E), 0x2060, 0xFEFF, 0x00AD, 0x180E}
 _INVISIBLE = _BIDI | _ZERO_WIDTH  # none of them is ASCII
-_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Controls, line separators, halves of characters; and what turns the order of letters round: "exe.fdp" reads "pdf.exe".
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u0080-\U0010ffff]+\Z")
 
 

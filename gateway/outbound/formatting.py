@@ -7,6 +7,7 @@ text: then a quotation, a note or a footer that hides anywhere in the markup can
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -39,6 +40,11 @@ def cut_html(html: str, setting: str) -> str:
     if body is None:
         return ""
     ours = [node for node in body.css("[id]") if _TG.search(node.attributes.get("id") or "")]
+    for link in body.css("a[href]"):
+        # Written with %xx an address of ours would pass the search for tokens and private addresses.
+        href = (link.attributes.get("href") or "").strip()
+        if href.lower().startswith("mailto:"):
+            link.attrs["href"] = "mailto:" + unquote(href.partition(":")[2].partition("?")[0]).strip()
     for node in (ours[0] if ours else None, body.css_first(_QUOTES)):
         if node is not None:
             _remove_from(node, body)

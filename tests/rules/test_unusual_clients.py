@@ -32,3 +32,9 @@ def test_an_answer_written_in_outlook_keeps_its_formatting_and_loses_the_quotati
 def test_the_quote_below_an_answer_has_no_quotes_no_gaps_and_no_signature() -> None:
     said = "> It is 10.\n\nNo, 12.\n\n> Sorry.\n\nNever mind.\n\n-- \nJane Doe\nAcme Ltd, +49 30 1234"
     assert own_words(said) == "No, 12.\n\nNever mind."
+
+
+def test_an_address_of_ours_does_not_leave_in_a_link_in_disguise() -> None:
+    html = '<p>Ask <a href="mailto:support%2Bak%2D1-2-3-kbcdefghijklmnopqrst@desk.test?subject=close">here</a></p>'
+    assert "%2B" not in cut_html(html, "auto")
+    assert 'href="mailto:support+ak-1-2-3-kbcdefghijklmnopqrst@desk.test"' in cut_html(html, "auto")
