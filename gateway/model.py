@@ -466,6 +466,7 @@ class TicketFacts:
     customer: Person | None = None
     participants: tuple[Person, ...] = ()  # customer first, then those added with #cc
     thirds: tuple[Person, ...] = ()  # who was written to beside the customer (#ask); never participants
+    authors: tuple[Person, ...] = ()  # whoever wrote or did something, a former owner too; for names, never for sending
     last_event: int = 0
     root: str = ""  # stored root Message-ID (mail.md 5.2)
     closed_at: datetime | None = None

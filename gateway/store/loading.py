@@ -92,6 +92,7 @@ def _load_whole(tx: Connection, rows: Mapping[int, Any]) -> dict[int, TicketFact
     parties.update(party for several in taking_part.values() for party in several)
     happened_so = {number: as_it_stands(lines) for number, lines in happened.items()}
     parties.update(party for lines in happened_so.values() for party in find_thirds(lines))
+    parties.update(event.party for lines in happened_so.values() for event in lines if event.party)
     people = {person.party: person for person in find_persons(tx, parties=parties)}
     return {
         number: _to_ticket(
@@ -130,6 +131,7 @@ def _to_ticket(
         customer=people.get(row.customer),
         participants=tuple(people[party] for party in taking_part),
         thirds=tuple(people[party] for party in find_thirds(happened) if party in people),
+        authors=tuple(people[party] for party in dict.fromkeys(e.party for e in happened) if party in people),
         last_event=row.last_event,
         root=row.root,
         closed_at=row.closed_at,

@@ -130,3 +130,20 @@ def test_an_agents_unsigned_mail_that_comes_twice_is_asked_about(database: Datab
     road.arrive(mail, proof=Proof.SUBMISSION)
     plan = road.arrive(b"Received: from x by y; now\r\n" + mail, proof=Proof.SUBMISSION)
     assert (plan.outcome, plan.reason) == ("hold", "replayed")
+
+
+def test_a_former_owners_answer_is_never_shown_as_the_customers(road: Road) -> None:
+    road.arrive(make_mail("jane@customer.test", "We have 10 licences."))
+    offer = next(m for m in road.outbox() if m.recipient == "alice@corp.test")
+    for line, text in enumerate(("We check it.", "#assign bob")):
+        raw = make_mail(
+            "alice@corp.test", text, answers=offer.message_id, subject="Re: x", message_id=f"<a{line}@c.test>"
+        )
+        road.arrive(raw, recipient=address_of(offer))
+    given = next(m for m in road.outbox() if m.kind == "assigned")
+    for order in ("#show", "#history"):
+        raw = make_mail("bob@corp.test", order, answers=given.message_id, subject="Re: x")
+        road.arrive(raw, recipient=address_of(given))
+        (said,) = road.outbox()
+        assert "Alice Ahmed" in text_of(said)
+        assert "the customer," not in text_of(said)

@@ -141,7 +141,7 @@ class Scene:
         ticket = self._ticket
         people: list[Person | None] = [self.notice.author, self.recipient, *self.notice.recipients]
         if ticket:
-            people += [ticket.customer, ticket.owner, *ticket.participants, *ticket.thirds]
+            people += [ticket.customer, ticket.owner, *ticket.participants, *ticket.thirds, *ticket.authors]
         return next((p for p in people if p and p.party == party), None)
 
     def name(self, person: Person | None) -> str:
