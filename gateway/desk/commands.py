@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.desk.spelling import did_you_mean, find_verb, normalise, original_tail, vocabulary
-from gateway.desk.verbs import BY_NAME, CONTRADICTIONS, STATUS_VERBS, fits
+from gateway.desk.verbs import BY_NAME, CONTRADICTIONS, EXAMPLES, STATUS_VERBS, fits
 from gateway.model import Command, Orders
 from gateway.settings import Commands
 
@@ -248,6 +248,19 @@ def _without_blank_ends(lines: Sequence[str]) -> Sequence[str]:
     if kept:
         kept[-1] = kept[-1].rstrip()
     return kept
+
+
+def explain_mistake(orders: Orders, rules: Commands) -> dict[str, str]:
+    """Why orders are held, for their author: ``verb`` and ``value`` that do not go together, or ``usage``, how the verb
+    is written whose argument nobody understood (examples, one a line). Empty where the hint says it.
+    """
+    if not orders.bad_line:
+        verbs = [STATUS_VERBS.get(c.argument.lower(), c.verb) if c.verb == "status" else c.verb for c in orders.others]
+        pair = next((pair for pair in CONTRADICTIONS if pair <= set(verbs)), None)
+        return dict(zip(("verb", "value"), sorted(pair, key=verbs.index), strict=True)) if pair else {}
+    word = None if orders.hint else _WORD.search(normalise(orders.bad_line))
+    verb = find_verb(word[0], Language.of(rules).names) if word else ""
+    return {"usage": "\n".join(EXAMPLES.get(verb, (f"#{verb}",)))} if verb else {}
 
 
 def stands_at_top(wanted: str, text: str, rules: Commands) -> bool:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from gateway.address import fold_address, skeleton
 from gateway.desk import assignment, sides
 from gateway.desk.case import Case
+from gateway.desk.commands import explain_mistake
 from gateway.desk.draft import Draft
 from gateway.desk.expiring import set_expiry
 from gateway.model import HeldFact, Instruction, Person, Plan
@@ -76,7 +77,8 @@ def hold_answer(
     """Hold an agent's own mail and ask its author: nothing was done, nothing was sent, the text is safe."""
     draft = Draft(case, reason=reason)
     person = case.agent_person
-    facts = {"hint": case.orders.hint or "", "bad_line": case.orders.bad_line, **(data or {})}
+    why = explain_mistake(case.orders, case.settings.commands) if reason == "command" else {}
+    facts = {"hint": case.orders.hint or "", "bad_line": case.orders.bad_line, **why, **(data or {})}
     held = _hold_event(draft, case, person, {**facts, "other": str(other or "")}, reason=reason, text=text)
     if person is not None:
         draft.notify(

@@ -9,6 +9,7 @@ import pytest
 from gateway.model import Envelope, OutboundMail, State
 from gateway.store import journal
 from gateway.store.database import Database
+from gateway.store.forgetting import erase_person
 from tests.store.test_verbs import ALICE, BOB, CAROL, DESK, JANE, TOM, Desk, to
 from tests.support.spine import address_of, make_mail, text_of
 
@@ -68,6 +69,36 @@ def test_an_order_to_a_merged_ticket_is_done_where_it_went(desk: Desk, offer: Ou
     assert desk.ticket(1).merged_into == 2
     if order == "#close":
         assert desk.ticket(2).state is State.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ("#claim", "#1 is yours."),
+        ("#assign bob", "#1 belongs to Bob now."),
+        ("#close", "#1 is closed."),
+        ("#open", "#1 is open."),
+        ("#snooze 1d", "#1 is hidden until"),
+        ("#tag vip", "#1 tags: vip."),
+        ("#send", "there was no text of yours"),
+        ("#undo", "there is no command of yours to undo"),
+        ("#split", "that mail started this ticket"),
+        ("#merge 99", "there is no ticket 99"),
+        ("#show", "(erased)"),
+        ("#history", "#1 history: (erased)"),
+        ("#export", "ticket-1.zip"),
+        ("Hello Jane.", "erased"),
+        ("#close\n\nHello Jane.", "erased"),
+    ],
+)
+def test_an_order_to_a_ticket_whose_person_was_erased_is_answered(
+    desk: Desk, offer: OutboundMail, order: str, said: str
+) -> None:
+    with desk.road.database.begin() as tx:
+        erase_person(tx, JANE, desk.road.now)
+    mail = to(desk.reply(ALICE, offer, order), ALICE)
+    assert said in text_of(mail), text_of(mail)
+    assert JANE.encode() not in mail.content
 
 
 def test_an_order_to_a_ticket_of_another_inbox_is_answered_as_for_none(desk: Desk, offer: OutboundMail) -> None:
@@ -164,3 +195,25 @@ def test_another_agents_links_and_addresses_do_nothing(desk: Desk) -> None:
     desk.reply(BOB, to(mails, ALICE), "#close")
     assert desk.ticket().state is State.NEW
     assert CAROL not in {m.recipient for m in mails}
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "sends"),
+    [
+        ("#claim\n#release\n\nI will see.", "NOT SENT - #claim and #release do not go together", True),
+        ("#status solved\n#open", "#close and #open do not go together", False),
+        ("#prio huge", "Like this:  #prio high   #prio 1", False),
+        ("#hide yesterday\n\nWe look.", "Like this:  #snooze 3d   #snooze mon 9am", True),
+        ("#ask bob@corp.test\n\nHave you one?", "bob@corp.test is an address of Bob Smith", False),
+        ("#ask jane@customer.test\n\nHave you one?", "jane@customer.test takes part", False),
+    ],
+)
+def test_a_mistake_says_how_it_is_written_and_offers_only_what_works(
+    desk: Desk, offer: OutboundMail, text: str, said: str, sends: bool
+) -> None:
+    (notice,) = desk.reply(ALICE, offer, text)
+    shown = text_of(notice)
+    assert said in shown
+    assert ("#send " in shown, "subject=send%20" in shown) == (sends, sends)
+    assert "subject=discard%20" in shown
+    assert "without the line above" not in shown or "#hide" in text

@@ -37,6 +37,10 @@ _QUESTIONS = ("merge-asks", "from-asks")
 """Reasons that only ask whether the agent means it: ``send`` then says yes."""
 
 
+_UNASKABLE = ("address", "agent-address", "own-address", "ask-participant")
+"""Reasons why an address cannot be asked (#ask); another must be named."""
+
+
 def _markers(bad_line: str) -> str:
     """``^^^^`` below the word nobody understood."""
     start = len(bad_line) - len(bad_line.lstrip("#!/ "))
@@ -78,9 +82,15 @@ def write_held(scene: Scene) -> Writing:
     for_third = _third_party(scene, mine, held)
     meant_ask = notice.reason == "command" and not for_third and (scene.fact("hint") == "ask" or _is_ask(held))
     sends = sends and not meant_ask
-    orders = ("send", "discard") if sends else ("discard",) if empty else ()
+    # A link that can do nothing is not shown: no words to send, or words for an address that cannot be asked.
+    wordless = notice.reason == "command" and held is not None and not (held.text.strip() or held.attachments)
+    unaskable = notice.reason in _UNASKABLE and bool(for_third)
+    sends = sends and not wordless and not unaskable
+    orders = ("send", "discard") if sends else ("discard",) if empty or wordless or unaskable else ()
     links = scene.links(orders, notice.about)
     bad_line = readable(held.bad_line if held and held.bad_line else scene.fact("bad_line"))
+    clash = words.say("held_contradiction", verb=scene.fact("verb"), value=scene.fact("value"))
+    clash = clash if notice.reason == "command" and scene.fact("verb") else ""
     text = scene.render(
         template,
         text=own or words.say("no_text"),
@@ -97,7 +107,7 @@ def write_held(scene: Scene) -> Writing:
         markers=_markers(bad_line),
         verb=bad_line.lstrip("#!/ ").split(" ")[0].rstrip(":") if bad_line else "",
         hint=scene.fact("hint"),
-        problem=scene.fact("problem") or say_problem(scene),
+        problem=scene.fact("problem") or say_problem(scene) or clash,
         address=display_address(scene.fact("address")),
         registered=scene.recipient.address,
         lead=scene.lead_name(),
@@ -106,7 +116,9 @@ def write_held(scene: Scene) -> Writing:
         days=scene.settings.commands.hold_for.days,
         internal=bool(held and held.internal),
         again=scene.flag("again"),
-        meant_ask=meant_ask,
+        meant_ask=meant_ask or unaskable,
+        wordless=wordless,
+        usage="   ".join(readable(line) for line in notice.data.get("usage", "").splitlines()),
         **for_third,
         expiring=scene.when("expiring"),
         links=links,
