@@ -83,7 +83,8 @@ class People:
     announced: set[int] = field(default_factory=set)
     opened: int = 0
     mails: Counter[str] = field(default_factory=Counter)
-    reports: list[tuple[str, Count]] = field(default_factory=list)  # as mailed, as counted at that moment
+    reports: list[tuple[str, Count, bool]] = field(default_factory=list)
+    """As mailed, as counted at that moment, and whether Dora was still there."""
 
 
 class Day:
@@ -112,7 +113,8 @@ class Day:
                 since = MONDAY if week[1] == "43" else MONDAY + timedelta(days=7, hours=1)
                 with self.road.database.begin() as tx:
                     until = MONDAY + timedelta(days=7, hours=1) if week[1] == "43" else self.road.now
-                    self.people.reports.append((whole(mail), count(tx, "support", since, until, OFFICE)))
+                    there = self.road.settings.agents["dora"].enabled
+                    self.people.reports.append((whole(mail), count(tx, "support", since, until, OFFICE), there))
 
     def write(self) -> None:
         """A customer with something new."""
@@ -225,15 +227,15 @@ def test_a_week_ends_with_no_ticket_unowned_and_unannounced(
     assert people.opened == TICKETS
     assert not set(range(1, TICKETS + 1)) - people.announced
     check_histories(url, mode)
-    subjects = [text.split("\n", 1)[0] for text, _ in people.reports]
+    subjects = [text.split("\n", 1)[0] for text, *_ in people.reports]
     assert [subject.split(":")[0] for subject in subjects] == [
         "Support week 42",
         "Support week 43",
         "Support week 44",
         "Support week 43",
     ][4 - len(subjects) :]
-    for text, counted in people.reports:
-        compare(text, counted)
+    for text, counted, there in people.reports:
+        compare(text, counted, dora="Dora" if there else "former")
 
 
 def fresh_database(request: pytest.FixtureRequest, folder: Path, engine: str) -> str:
@@ -262,8 +264,8 @@ def check_histories(url: str, mode: str) -> None:
     assert mode == "all" or {"offered", "passed"} <= kinds
 
 
-def compare(text: str, counted: Count) -> None:
-    """Number for number: what the mail says, what was counted from the log."""
+def compare(text: str, counted: Count, dora: str) -> None:
+    """Number for number: what the mail says, what was counted from the log; ``dora``: what she is called by then."""
     subject, _, body = text.partition("\n\n")
     said = read_report(body)
     new, closed = (int(n) for n in re.findall(r"([0-9]+) (?:new|closed)", subject))
@@ -276,7 +278,7 @@ def compare(text: str, counted: Count) -> None:
         assert said["first answer"] == round(counted.first_answer / 60)
     days = {f"{day:%a}": numbers for day, numbers in counted.days.items()}
     assert {day: numbers for day, numbers in said["days"].items() if any(numbers)} == days
-    names = {1: "Alice", 2: "Bob", 3: "former", 4: "Emil", 5: "Fay", 6: "Carol"}
+    names = {1: "Alice", 2: "Bob", 3: dora, 4: "Emil", 5: "Fay", 6: "Carol"}
     parties = {*counted.answered, *counted.closed_by, *counted.owned, *counted.taken, *counted.passed}
     agents = {
         names.get(p, "nobody"): (
