@@ -279,7 +279,12 @@ def split(deed: Deed) -> str:
         there.remember_id(MessageIdFact(message_id=mail.message_id, ticket=fresh.number, event=number, at=mail.at))
     owner = assignment.owner_of(deed.case, deed.ticket)
     there.change(
-        TicketChange(state=State.OPEN if owner else State.NEW, owner=owner.party if owner else 0, tags=deed.ticket.tags)
+        TicketChange(
+            subject=subject,  # also for the mails of this very step: their thread keeps the subject it begins with
+            state=State.OPEN if owner else State.NEW,
+            owner=owner.party if owner else 0,
+            tags=deed.ticket.tags,
+        )
     )
     set_reminders(there, replace(deed.case, ticket=fresh), owned=owner is not None)
     there.notify("assigned" if owner else "offer", [owner or deed.person], about=number, author=deed.person)

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from gateway.desk import beginning
 from gateway.desk.case import Case
-from gateway.desk.commands import SubjectReading, read_commands, read_subject
+from gateway.desk.commands import SubjectReading, explain_mistake, read_commands, read_subject
 from gateway.desk.deeds import carry_out, check_orders
 from gateway.desk.draft import Draft
+from gateway.desk.verbs import BY_NAME
 from gateway.model import Orders, Plan
 
 
@@ -89,6 +90,9 @@ def _trouble(case: Case) -> tuple[str, dict[str, str]]:
         return "dead-link", {}
     if orders.held:
         said = orders.bad_line or orders.text.strip().partition("\n")[0]
+        usage = explain_mistake(orders, case.settings.commands).get("usage", "").split()
+        if usage and not BY_NAME[usage[0][1:]].subject:
+            return "no-ticket", {"verb": usage[0][1:]}
         unknown = bool(orders.bad_line)
         return "unknown-command" if unknown else "no-customer", {"value": said[:80], "hint": orders.hint or "help"}
     problem = check_orders(case)

@@ -217,3 +217,8 @@ def test_a_mistake_says_how_it_is_written_and_offers_only_what_works(
     assert ("#send " in shown, "subject=send%20" in shown) == (sends, sends)
     assert "subject=discard%20" in shown
     assert "without the line above" not in shown or "#hide" in text
+
+
+def test_an_order_for_a_ticket_in_a_new_subject_says_that_it_needs_one(desk: Desk) -> None:
+    (said,) = desk.write(ALICE, "", subject="#close")
+    assert "#close is about a ticket, and this mail is about none" in text_of(said)

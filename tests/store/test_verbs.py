@@ -606,6 +606,7 @@ def test_a_mail_is_split_off_into_a_ticket_of_its_own_and_back(desk: Desk, offer
     assert (fresh.subject, fresh.customer.address, fresh.owner.agent) == ("Address change", JANE, "alice")
     assert [e.text.strip() for e in fresh.events if e.kind == "mail"] == ["Another thing: our address changed."]
     own = next(m for m in out if m.kind == "assigned")
+    assert header_of(own, "Subject") == "[#2] Address change"
     (reply,) = desk.reply(ALICE, own, "Noted.")
     assert (reply.ticket, header_of(reply, "Subject")) == (2, "Re: Address change")
     desk.reply(ALICE, news, "#undo")
@@ -811,7 +812,8 @@ def test_a_note_on_the_notice_of_an_unproven_mail_leaves_it_held(desk: Desk, off
 @pytest.mark.parametrize("order", ["#close", "#snooze 1d", "#cc x@y.test", "#merge 1", "#block", "#from x@y.test"])
 def test_an_observer_changes_nothing(desk: Desk, offer: OutboundMail, order: str) -> None:
     note = to(desk.reply(ALICE, offer, "#note for your eyes @olga"), "olga@corp.test")
-    assert "not allowed for you" in first(desk.reply("olga@corp.test", note, order))
+    said = first(desk.reply("olga@corp.test", note, order))
+    assert "not allowed for you: only a" in said and "a agent" not in said
     assert desk.ticket().state is State.NEW
 
 
