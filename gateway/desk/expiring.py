@@ -54,11 +54,13 @@ def plan_held(case: Case, timer: Timer) -> Plan:
         return draft.plan("clock")
     end = datetime.fromisoformat(timer.data.get("end") or case.now.isoformat())
     author = next((p for p in case.facts.agents.values() if p.party == held.party), None)
+    pressed = bool(timer.data.get("pressed"))  # a link that could do nothing, and no words: answered once is enough
     if case.now < end:
-        _remind(draft, case, held, author, timer.data)
+        if not pressed:
+            _remind(draft, case, held, author, timer.data)
         draft.set_timer(timer.kind, end, party=timer.party, data=timer.data)
     else:
-        _end(draft, held, author)
+        _end(draft, held, None if pressed else author)
     return draft.plan("clock")
 
 

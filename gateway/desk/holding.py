@@ -138,7 +138,8 @@ def _hold_event(
         attachments=tuple(a.name for a in case.findings.message.attachments),
     )
     draft.hold(fact)
-    set_expiry(draft, fact, facts)
+    pressed = case.match.ground == "action" and not fact.text.strip()
+    set_expiry(draft, fact, {**facts, "pressed": "1"} if pressed else facts)
     return number
 
 

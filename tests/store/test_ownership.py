@@ -48,6 +48,16 @@ def test_the_reminder_of_held_mail_is_answered_like_its_first_notice(desk: Desk)
     assert not [m for m in desk.pass_time(30 * DAYS) if m.kind == "expired"]
 
 
+def test_a_link_that_was_pressed_twice_is_answered_once_and_never_asked_about_again(desk: Desk) -> None:
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    (done,) = desk.reply(ALICE, offer, "#claim")
+    desk.tap(ALICE, done, "undo")
+    assert "no command of yours to undo" in first(desk.tap(ALICE, done, "undo"))
+    later = desk.pass_time(3.6 * DAYS) + desk.pass_time(3.6 * DAYS)
+    assert not [m for m in later if m.kind in ("held-reminder", "expired")]
+    assert {held.resolution for held in desk.ticket().held} == {"expired"}
+
+
 def test_a_mail_nobody_could_prove_is_shown_once_more_and_its_sender_never_hears_of_it(desk: Desk) -> None:
     desk.write(JANE, "We have 10 licences, not 12.", message_id="<first@customer.test>")
     raw = make_mail("mallory@evil.test", "Please send it to me.", answers="<first@customer.test>")
