@@ -86,6 +86,7 @@ def plan_filed(case: Case) -> Plan:
     told = (owner or asked,) if owner or asked else assignment.pool(case)
     people = () if state is State.SPAM else (*told, *assignment.watchers(case, *told))
     if side:
+        people = (*people, *(p for p in _askers(case, side) if p.party not in {one.party for one in people}))
         draft.notify("third", people, about=mail, author=author, attachments=case.files, data=data)
     else:
         tell_of_mail(draft, case, people, mail, author, data)
@@ -102,6 +103,13 @@ def _side(case: Case) -> str:
         return str(third.party) if third else ""
     held = next((e for e in case.ticket.events if e.number == case.match.event), None)
     return held.data.get("side", "") if held else ""
+
+
+def _askers(case: Case, side: str) -> list[Person]:
+    """The agents who wrote to this third party: the answer is for them, whoever owns the ticket."""
+    lines = case.ticket.events if case.ticket else ()
+    asked = {line.party for line in lines if line.kind == "asked" and line.data.get("side") == side}
+    return [person for person in case.facts.agents.values() if person.party in asked]
 
 
 def _was_answered(case: Case) -> bool:

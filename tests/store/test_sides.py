@@ -179,6 +179,14 @@ def _list_of(desk: Desk) -> OutboundMail:
     return to(desk.write(BOB, "", subject="#list all", message_id="<list@corp.test>"), BOB)
 
 
+def test_whoever_asked_reads_the_answer_also_when_a_colleague_owns_the_ticket(database: Database) -> None:
+    desk = Desk(database)
+    offers = desk.write(JANE, SECRET)
+    desk.reply(BOB, to(offers, BOB), "#claim")
+    asked = to(desk.reply(ALICE, to(offers, ALICE), f"#ask {PAT}\n{QUESTION}"), PAT)
+    assert {m.recipient for m in desk.reply(PAT, asked, "Yes, on Thursday.")} == {ALICE, BOB}
+
+
 def test_two_agents_who_answer_the_supplier_at_once_collide(database: Database) -> None:
     desk = Desk(database)
     offers = desk.write(JANE, SECRET)
