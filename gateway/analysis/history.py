@@ -21,9 +21,10 @@ from gateway.analysis.header_block import (
     read_lotus,
     read_separator,
 )
-from gateway.analysis.quoted_lines import GROUPWISE, Lines
+from gateway.analysis.quoted_lines import GROUPWISE, SUPERCITE, Lines
 
-_OTHER_MARKS = re.compile(r"[ \t]{0,3}([|)#:%}&!\]]|[A-Za-z]{1,10}>)(?= |$|[>|])")
+_OTHER_MARKS = re.compile(r"(?:[ \t]{0,3}|[ \t]{0,8}(?=[A-Za-z]))(--\]|(?:[|)#:%}&!\]]|[A-Za-z]{1,10}>)(?= |$|[>|]))")
+_LASTING = re.compile(r"[|)]|--\]|[A-Za-z]{1,10}>")  # marks that are hardly anything else further down the same mail
 _PIPED = re.compile(r"[ \t]{0,3}\|(?: |$)")
 _CITED = re.compile(r"[ \t]*(?:[A-Za-z]{1,10}> |>)")
 _REPLY_ABOVE = re.compile(r"(?:reply|respond|response|write|type)\b.{0,20} above this line", re.IGNORECASE)
@@ -82,6 +83,7 @@ def find_history(
     repeated = find_repetition(lines.bare[: history.cut], history.introductions)
     if repeated < history.cut and any(text.strip() for text in lines.bare[:repeated]):
         history.cut, history.rule = with_attribution(lines, repeated), "known"
+    _mark_cited(lines)
     history.blocks = _find_blocks(lines, history)
     return history
 
@@ -243,7 +245,7 @@ def _boundary(lines: Lines, at: int, text: str, history: History) -> tuple[str, 
                 history.weak = at
         elif (lotus := read_lotus(lines.bare, at)) is not None:
             return "header", lotus.start, lotus.end
-    if GROUPWISE.match(text):
+    if GROUPWISE.match(text) or ('" == ' in text[:100] and SUPERCITE.match(text)):
         return "attribution", at, at + 1
     if len(text) <= 120 and "this line" in text and _REPLY_ABOVE.search(text):
         return "reply line", at, at + 1
@@ -299,6 +301,18 @@ def _quote_run(lines: Lines, at: int) -> None:
         if not lines.blank(at):
             lines.quoted[at] = True
         at += 1
+    if mark and _LASTING.fullmatch(mark):
+        lines.cited.setdefault(mark, at)
+
+
+def _mark_cited(lines: Lines) -> None:
+    """A mark that stood below an attribution is a quote mark in the rest of the mail: answers stand between."""
+    if not lines.cited:
+        return
+    for at in range(min(lines.cited.values()), len(lines)):
+        mark = None if lines.quoted[at] or at in lines.fenced else _OTHER_MARKS.match(lines.bare[at])
+        if mark and at >= lines.cited.get(mark[1], len(lines)) and not lines.bare[at].rstrip().endswith(" |"):
+            lines.quoted[at] = True
 
 
 def _mark_pipes(lines: Lines) -> None:

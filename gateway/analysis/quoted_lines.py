@@ -13,6 +13,7 @@ MAX_ATTRIBUTIONS = 300  # lines tried as an attribution; a mail has a dozen, a h
 _MARKS = re.compile(r"(?:[ \t]{0,3}>)+ ?")
 _BROKEN_TAIL = re.compile(r">\s*(?:[^\W\d_]{2,12}(?:\s[^\W\d_]{2,12})?)?\s*[:：]\s*$|>\s*(?:wrote|écrit)$")
 GROUPWISE = re.compile(r">>> ?[^>]{3,100}\d[^>]{0,20}>>>$")  # ">>> Bob Ott 03/03/26 09:14AM >>>"
+SUPERCITE = re.compile(r'(?:>{5} ?(?!>))?(?:On [^"]{3,60}, )?"[^"\s]{1,20}" == .{2,160}\b(?:writes|wrote|said):$')
 _ATTRIBUTION_ENDS = ":：>-*…eté\u202c\u200e\u200f\u2069"
 
 
@@ -27,6 +28,7 @@ class Lines:
         self.footers: dict[str, int] | None = (
             None  # ticket number -> last line that is our footer; None: not looked yet
         )
+        self.cited: dict[str, int] = {}  # "Bob>", ")": marks that stood below an attribution -> the line after them
         self.soft = soft  # blockquotes: quotes when an attribution stands above or opens them
         opened = 0  # how many lines an open "<" may still reach
         for number, line in enumerate(lines):
@@ -34,6 +36,7 @@ class Lines:
             if mark and (
                 line.startswith(">From ")
                 or GROUPWISE.match(line.strip())
+                or (not (number and self.quoted[-1]) and SUPERCITE.match(line.strip()[:MAX_LINE]))
                 or (opened > 0 and _BROKEN_TAIL.match(line.strip()))
             ):
                 mark = None

@@ -597,3 +597,30 @@ def test_below_a_pasted_header_the_authors_name_tells_whose_words_they_are() -> 
 )
 def test_below_the_header_of_a_quoted_mail_all_is_history(below: str, answers: str, subject: str) -> None:
     assert read_pasted(below, answers=answers, subject=subject).new == "Hello,"
+
+
+# ------------------------------------------------------------------ marks other than ">"
+
+
+def test_a_quote_with_initials_goes_with_the_line_that_names_them() -> None:
+    quote = '>>>>> "ML" == Mara Lind <mara@lind.test> writes:\n\n    ML> The crane is stuck.\n    ML> Who comes?'
+    body = split(f"{quote}\n\nI come today.\n\nOle\n")
+    assert body.new == "I come today."
+    assert body.quoted == quote
+
+
+def test_marks_proven_below_an_attribution_are_quotes_between_the_answers_too() -> None:
+    text = "ML> The crane is stuck.\nML> Really.\n\nSince when?\n\nML> Who comes?\n\nI do.\n"
+    body = split(f"On Tue, 3 Mar 2026, Mara Lind wrote:\n\n{text}")
+    assert body.interleaved
+    assert body.new.split() == text.split()
+
+
+def test_a_mark_somebody_thought_up_is_a_quote_below_an_attribution() -> None:
+    body = split("On Tue, 3 Mar 2026, Mara Lind wrote:\n--]The crane is stuck.\n--]\n--]Who comes?\n\nI do.\n")
+    assert body.new == "I do."
+
+
+def test_a_conversation_that_the_author_tells_is_no_quote() -> None:
+    text = "It went like this:\n\nOle> Who comes?\nOle> Hello?\nMara> I do.\n\nWhat do you think?"
+    assert split(text).new == text
