@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from gateway.analysis.header_block import read_block, read_field
 from gateway.analysis.mail_words import REPLY_PREFIX
 from gateway.analysis.quoted_lines import Lines
+from gateway.analysis.sign_off_words import CLOSING
 from gateway.model import Mailbox, Message
 
 _MOST_LINES = 8
@@ -41,6 +42,7 @@ def is_pasted(lines: Lines, start: int, end: int, message: Message) -> bool:
     asks = any(text.rstrip(" )\"'").endswith(_QUESTION) for text in below)
     greeted = author is not None and _names(author, below[0])
     signed = len(below) > 1 and bool(block.author) and _shares_word(below[-1], block.author)
+    signed = signed or _is_signed_by_another(below, author)
     return asks and not greeted and not signed and _begins_matter(message, block.fields.get("subject", ""))
 
 
@@ -50,6 +52,17 @@ def _begins_matter(message: Message, quoted: str) -> bool:
         return False
     subject, other = message.subject.strip().casefold(), quoted.strip().casefold()
     return not subject or not other or (subject not in other and other not in subject)
+
+
+def _is_signed_by_another(below: Sequence[str], author: Mailbox | None) -> bool:
+    """A closing with a name below it of which no word is the author's: the end of a quoted mail."""
+    name = _words(below[-1])
+    if len(below) < 3 or not 1 <= len(name) <= 3:
+        return False
+    own = f"{author.name} {author.address}".casefold() if author else ""
+    closing = CLOSING.match(below[-2])
+    closed = closing is not None and not below[-2][closing.end() :].strip(" ,.!")
+    return closed and not any(word in own for word in name)
 
 
 def _is_name(line: str, author: Mailbox) -> bool:

@@ -573,7 +573,9 @@ def read_pasted(below: str, *, answers: str = "", subject: str = "Strange mail")
     return split_body(mail)
 
 
-@pytest.mark.parametrize("below", ["What does this mean?", "What does this mean?\n\nThanks\nMara"])
+@pytest.mark.parametrize(
+    "below", ["What does this mean?", "What does this mean?\n\nThanks\nMara", "What does this mean?\n\nThanks\nMara L."]
+)
 def test_a_question_below_a_pasted_header_is_the_authors(below: str) -> None:
     assert "What does this mean?" in read_pasted(below).new
 
@@ -591,9 +593,10 @@ def test_below_a_pasted_header_the_authors_name_tells_whose_words_they_are() -> 
         ("Dear Mara,\n\nwhen do you come?", "", "Visit"),
         ("When do you come?\n\nOle", "", "Visit"),
         ("We have sent it.", "", "Visit"),
+        ("Hello! When do you come?\n\nThanks,\nSascha.", "", "Visit"),
         ("When do you come?\n" + "We have sent the rope.\n" * 9, "", "Visit"),
     ],
-    ids=["answers", "subject answers", "same subject", "greets", "signed", "asks nothing", "long"],
+    ids=["answers", "subject answers", "same subject", "greets", "signed", "asks nothing", "signed by another", "long"],
 )
 def test_below_the_header_of_a_quoted_mail_all_is_history(below: str, answers: str, subject: str) -> None:
     assert read_pasted(below, answers=answers, subject=subject).new == "Hello,"
