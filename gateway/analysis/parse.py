@@ -20,7 +20,7 @@ from gateway.analysis.names import clean_filename, make_filename
 from gateway.analysis.plain import enriched_to_text, tidy_lines, unflow
 from gateway.analysis.structure import MAX_DEPTH, Part, Structure, split_parts
 from gateway.analysis.tnef import is_tnef, unpack_tnef
-from gateway.analysis.uuencode import unpack_uuencoded
+from gateway.analysis.uuencode import find_yenc, unpack_uuencoded
 from gateway.analysis.views import choose_views
 from gateway.model import Attachment, Message
 
@@ -217,6 +217,8 @@ def _read_parts(structure: Structure) -> _Content:
             content.attachments.append(make_attachment("signature.asc", "application/pgp-signature", data))
         content.text, files = unpack_uuencoded(content.text)
         content.attachments += [make_attachment(clean_filename(n), "application/octet-stream", d) for n, d in files]
+        if encoded := find_yenc(content.text):
+            content.defects.append(f"{clean_filename(encoded)} stands in the text in yEnc and was not unpacked")
     _note_encryption(parts, content)
     if len(content.text) > MAX_TEXT:
         content.text = content.text[:MAX_TEXT]

@@ -7,6 +7,7 @@ import re
 
 MAX_FILES = 50
 
+_YENC = re.compile(r"^=ybegin (?=[^\n]{0,80}\bsize=\d)[^\n]{0,80}\bname=([^\n]{1,200})$", re.MULTILINE)
 _BEGIN = re.compile(r"begin [0-7]{3,4} (\S.{0,200})")
 
 
@@ -60,3 +61,9 @@ def _read_line(line: str) -> bytes | None:
         return binascii.a2b_uu(line[:needed].ljust(needed).encode("ascii"))
     except (binascii.Error, UnicodeEncodeError):
         return None
+
+
+def find_yenc(text: str) -> str:
+    """The name of the first file that news programs wrote into the text in yEnc, which is not unpacked; "" if none."""
+    found = _YENC.search(text) if "=ybegin " in text and "\n=yend " in text else None
+    return found[1].strip() if found else ""

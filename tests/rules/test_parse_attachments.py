@@ -266,3 +266,19 @@ def test_what_only_looks_like_an_encoded_file_stays_text(text: str) -> None:
     message = parse(b"From: mara@lind.test\r\n\r\n" + text.replace("\n", "\r\n").encode())
     assert message.text.strip() == text.strip()
     assert not message.attachments
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A scan:\n=ybegin line=128 size=9 name=scan 1.tif\nabcdefghi\n=yend size=9\n", 1),
+        ("What does =ybegin line=128 size=9 name=x mean?\n=yend is missing\n", 0),
+    ],
+    ids=["file", "prose"],
+)
+def test_a_file_in_yenc_is_said_to_stand_in_the_text(text: str, said: int) -> None:
+    mail = parse(f"From: mara@lind.test\r\nSubject: Scan\r\n\r\n{text}".encode())
+    assert [d for d in mail.defects if "yEnc" in d] == [
+        "scan 1.tif stands in the text in yEnc and was not unpacked"
+    ] * said
+    assert mail.text.strip() == text.strip()
