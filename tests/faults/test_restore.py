@@ -103,11 +103,13 @@ def _decided(storage: str) -> int:
     return states["applied"] + states["held"]
 
 
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 def test_fault_28(site: Site, tmp_path: Path) -> None:
-    """A database that went back without anybody saying so is recognised by the mark beside it."""
+    """A database that went back without anybody saying so is recognised by the mark beside it.
+
+    Played by copying the file; tests/store has the rule on both databases.
+    """
     gateway, jane = site.gateway, site.jane
-    if not gateway.storage.startswith("sqlite:"):
-        pytest.skip("played by copying the file; the rule is the same, and tests/store has it on both databases")
     site.settled()
     jane.writes("Invoice 2231 is wrong", "It charges 12 licences, we have 10.")
     jane.next_mail()

@@ -186,7 +186,8 @@ def test_a_copy_made_under_load_is_whole_and_can_be_put_back(
                 received_at=datetime.now(UTC),
             )
             with database.begin() as tx:
-                taken.append(journal.append(tx, envelope, make_mail("tom@y.test", f"Load {len(taken)}")).id)
+                row = journal.append(tx, envelope, make_mail("tom@y.test", f"Load {len(taken)}")).id
+            taken.append(row)  # only now it is committed
 
     loading = threading.Thread(target=receive)
     loading.start()

@@ -77,7 +77,13 @@ def count_by_hand(road: Road, since: datetime, until: datetime) -> dict[str, obj
                 answered[row.party] = answered.get(row.party, 0) + (row.at >= since)
             if since <= ticket.created_at < until and replies:
                 waits.append(replies[0].at - ticket.created_at)
-            endings = [row for row in rows if row.kind in ("close", "spam")]
+            endings, shut = [], False
+            for row in rows:
+                if row.kind in ("close", "spam"):
+                    endings += [] if shut else [row]  # who answers a closed ticket and closes it again ends nothing
+                    shut = True
+                elif row.kind in ("mail", "open", "notspam") or row.data.get("state"):
+                    shut = False
             if endings and endings[-1].at >= since:
                 closed += 1
                 later = [row for row in rows if row.number > endings[0].number]
