@@ -34,7 +34,7 @@ _LINKS_STYLE = "font-size:15px;line-height:2"  # far enough apart for a thumb
 _RULE = '<hr style="border:0;border-top:1px solid #8886;margin:16px 0">'
 _GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
 _COMMAND = re.compile(r"^(#[a-z]+(?: [^&<]{1,40})?)(?=&emsp;)")
-_COLUMN = re.compile(r" {3,}(?=#[a-z])")
+_COLUMN = re.compile(r"(?<! ) {3,}(?=#[a-z])")  # only where the blanks begin: a stranger may send 160,000 of them
 _WRAPPED_AT = 72
 """A line that the next word would have carried beyond this column was broken for its width."""
 _LONGEST_LINE = 80

@@ -47,3 +47,8 @@ def test_the_footer_has_no_dot_after_a_full_stop() -> None:
     made = html_of("Hello\n\n-- \n#7  Support  Jane\nReply = answer Jane.  #close  #help")
     assert "#7 \u00b7 Support \u00b7 Jane" in made
     assert "answer Jane. #close \u00b7 #help" in made
+
+
+def test_a_line_of_blanks_is_shown_in_linear_time() -> None:
+    """Quadratic, this would take minutes: the test's own limit is what fails."""
+    assert "x" in agent_page(f"#1 new - x\n\nx{' ' * 400_000}y", ticket=1, title="x", language="en", hrefs=())
