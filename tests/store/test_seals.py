@@ -88,6 +88,24 @@ def test_what_is_not_sealed_yet_is_no_finding(desk: Desk) -> None:
     assert desk.verify().waiting == 0
 
 
+@pytest.mark.postgresql
+def test_mail_that_arrives_while_the_first_seal_is_made_is_sealed_once(postgresql_database: Database) -> None:
+    desk, beside = Desk(postgresql_database), []
+    desk.road.arrive(make_mail("jane@customer.test", "The amount is wrong."))
+
+    def arrive(connection: Connection, cursor: object, statement: str, *more: object) -> None:
+        if statement.startswith("DELETE FROM unsealed") and not beside:
+            beside.append(desk.road.arrive(make_mail("tom@customer.test", "Hello", subject="Another matter")))
+
+    with desk.database.begin() as tx:
+        sa.event.listen(tx, "after_cursor_execute", arrive)
+        seal_waiting(tx, KEY, desk.road.now)
+    assert desk.verify().waiting > 0
+    desk.seal()
+    proof = desk.verify()
+    assert beside and (proof.findings, proof.mails, proof.waiting) == ([], 2, 0)
+
+
 def _change_raw(tx: Connection) -> None:
     row = tx.execute(sa.select(raw).order_by(raw.c.sha256).limit(1)).one()
     content = zstandard.ZstdDecompressor().decompress(row.content, max_output_size=row.size)
