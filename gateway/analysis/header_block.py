@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.analysis.mail_words import FORWARDED, LABELS, MAX_LABEL, ORIGINAL, RAW_FIELDS, fold
 
@@ -40,6 +41,7 @@ class HeaderBlock:
         return self.fields.get("from", "")
 
 
+@lru_cache(maxsize=2 * _MAX_BLOCK_LINES)  # a block may begin at every line of another: each line is asked for 40 times
 def read_field(line: str) -> tuple[str, str] | None:
     """(kind, value) when the line is a field a client writes: "From: x", "*De :* x", "寄件者：x"."""
     start = line.lstrip(" \t*_\xa0\ufeff")
