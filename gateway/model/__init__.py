@@ -1,0 +1,110 @@
+"""The values that pass between the stages: frozen, slotted, without behaviour that needs I/O, a clock or chance.
+
+Names are the field's own: ``reverse_path`` is MAIL FROM, ``author`` is From:, a *delivery report* is what people call a
+bounce. Times are aware datetimes in UTC. Everything here survives ``msgspec`` encoding, because findings cross the
+cage's pipe as data (never as pickle). The modules follow a mail's way: arrival, authentication, findings, clues, facts,
+plan, outgoing; every name is to be had from here.
+"""
+
+from gateway.model.arrival import Envelope, ImapMark, ImapPosition, InboundMail, Instruction, Mailbox
+from gateway.model.authentication import (
+    ArcResult,
+    AuthenticationResults,
+    DkimResult,
+    DmarcResult,
+    DnsAnswer,
+    Proof,
+    Records,
+    SpfResult,
+)
+from gateway.model.clues import ActionSubject, Clues, Declined, Match, Token
+from gateway.model.facts import (
+    Absence,
+    EventFact,
+    Facts,
+    HeldFact,
+    MessageIdFact,
+    PendingNotice,
+    Person,
+    State,
+    TicketFacts,
+)
+from gateway.model.findings import (
+    Attachment,
+    Body,
+    Comparison,
+    Conversation,
+    DeliveryReport,
+    Findings,
+    Forwarded,
+    Message,
+    Origin,
+    Said,
+)
+from gateway.model.outgoing import Delivery, OutboundMail, Timer
+from gateway.model.plan import (
+    Command,
+    NewEvent,
+    Notice,
+    Orders,
+    Plan,
+    Repeat,
+    TicketChange,
+    TimerSet,
+    Verdict,
+    find_thirds,
+)
+
+__all__ = [
+    "Absence",
+    "ActionSubject",
+    "ArcResult",
+    "Attachment",
+    "AuthenticationResults",
+    "Body",
+    "Clues",
+    "Command",
+    "Comparison",
+    "Conversation",
+    "Declined",
+    "Delivery",
+    "DeliveryReport",
+    "DkimResult",
+    "DmarcResult",
+    "DnsAnswer",
+    "Envelope",
+    "EventFact",
+    "Facts",
+    "Findings",
+    "Forwarded",
+    "HeldFact",
+    "ImapMark",
+    "ImapPosition",
+    "InboundMail",
+    "Instruction",
+    "Mailbox",
+    "Match",
+    "Message",
+    "MessageIdFact",
+    "NewEvent",
+    "Notice",
+    "Orders",
+    "Origin",
+    "OutboundMail",
+    "PendingNotice",
+    "Person",
+    "Plan",
+    "Proof",
+    "Records",
+    "Repeat",
+    "Said",
+    "SpfResult",
+    "State",
+    "TicketChange",
+    "TicketFacts",
+    "Timer",
+    "TimerSet",
+    "Token",
+    "Verdict",
+    "find_thirds",
+]
