@@ -32,6 +32,10 @@ _RELAY_TEXT = (
     "    ticketgate queue"
 )
 _SILENT_TEXT = "New customer mail in it is NOT becoming tickets. No mail is lost: it waits on the mail server."
+_COPY_TEXT = (
+    "They were sent and are in their tickets; only the copies that sent_copy asks for are not made. Look at:\n"
+    "    ticketgate queue"
+)
 _REBUILT_TEXT = (
     "Its server numbers the mails anew. All of them are read again; what is known is recognised, and nobody is told"
     " of it again."
@@ -75,6 +79,8 @@ class Alarms:
         maillog.mailbox_trouble(mailbox.handle, f"{problem}: {what}")
         if problem == "silent":
             self.sound(silent, what, _SILENT_TEXT)
+        elif problem == "sent-copy-lost":
+            self.sound(f"answers are missing in the Sent folder of {mailbox.user}", what, _COPY_TEXT)
         elif problem == "uidvalidity":
             self.sound(f"the mailbox {mailbox.user} was rebuilt", what, _REBUILT_TEXT)
 

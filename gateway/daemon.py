@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import random
 import secrets
 import shutil
 import signal
@@ -18,7 +17,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -32,12 +30,11 @@ from gateway.analysis.reading_rules import Rules, rules_of
 from gateway.clock import clock, steady
 from gateway.configure import ConfigurationError, read_secret
 from gateway.errors import TemporaryError
-from gateway.ingest.imap import MailboxReader
-from gateway.ingest.imap_junk import JunkWatch
 from gateway.ingest.intake import Rules as ListenerRules
 from gateway.ingest.intake import lmtp_rules, smtp_rules
 from gateway.ingest.listen import Listener, open_sockets
 from gateway.late import LatePass
+from gateway.mailbox_tasks import find_tasks
 from gateway.model import Plan
 from gateway.outbound.sign import Signer
 from gateway.outbound.transport import Transport
@@ -49,7 +46,6 @@ from gateway.schedule import Job, start_schedule
 from gateway.service_manager import Watchdog, notify
 from gateway.settings import Imap, Settings
 from gateway.store.database import Database
-from gateway.store.mailboxes import MailboxState
 from gateway.store.presence import Presence
 from gateway.store.setback import bring_forward
 from gateway.threading.clues import is_bad_token
@@ -203,40 +199,24 @@ class Daemon:
             await smtp.start(open_sockets(receive.smtp.listen, "smtp"))
             self._listeners.append(smtp)
         for mailbox in receive.imap.values():
-            if mailbox.enabled:
-                self._read_mailbox(mailbox)
+            self._serve_mailbox(mailbox)
 
-    def _read_mailbox(self, mailbox: Imap) -> None:
-        password = self.tokens.password_of(mailbox)
-        report = partial(self.alarms.hear_mailbox, mailbox)
-
+    def _serve_mailbox(self, mailbox: Imap) -> None:
         async def may_read() -> bool:
             return await asyncio.to_thread(self.presence.lead, f"mailbox:{mailbox.handle}")
 
-        state = MailboxState(self.database)
-        folders = {"imap": mailbox}
-        if mailbox.sent_folder:  # looked at, never touched
-            folders["sent"] = replace(mailbox, folder=mailbox.sent_folder, after="keep")
-        for source, folder in folders.items():
-            reader = MailboxReader(
-                folder,
-                inbox=mailbox.inbox,
-                address=self.settings.inbox[mailbox.inbox].address,
-                receive=self.receiver.receive,
-                state=state,
-                report=report,
-                password=password,
-                clock=clock,
-                jitter=random.random,
-                may_read=may_read,
-                source=source,
-            )
-            self._tasks.append(asyncio.create_task(reader.run(self._stop), name=f"{source} {mailbox.handle}"))
-            self.watchdog.watch(f"{source} {mailbox.handle}", reader.beat.overdue)
-        junk = JunkWatch(mailbox, state=state, report=report, password=password, may_read=may_read)
-        self._tasks.append(asyncio.create_task(junk.run(self._stop), name=f"junk {mailbox.handle}"))
-        if mailbox.junk_folder not in ("", "off"):
-            self.watchdog.watch(f"junk {mailbox.handle}", junk.beat.overdue)
+        found = find_tasks(
+            mailbox,
+            address=self.settings.inbox[mailbox.inbox].address,
+            receive=self.receiver.receive,
+            database=self.database,
+            report=partial(self.alarms.hear_mailbox, mailbox),
+            password=self.tokens.password_of(mailbox),
+            may_read=may_read,
+        )
+        for name, task in found.items():
+            self._tasks.append(asyncio.create_task(task.run(self._stop), name=name))
+            self.watchdog.watch(name, task.beat.overdue)
 
     def _listener(self, rules: ListenerRules) -> Listener:
         return Listener(

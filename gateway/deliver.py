@@ -16,10 +16,11 @@ from gateway.desk.reminding import plan_undelivered
 from gateway.model import Delivery
 from gateway.outbound.compose import compose_all
 from gateway.outbound.retry import next_due, warning_due
+from gateway.outbound.sent_copy import choose_mailbox
 from gateway.outbound.transport import Attempt
 from gateway.outbound.unreachable import write_unreachable
 from gateway.settings import Settings
-from gateway.store import deliveries, suppression, tickets, timers
+from gateway.store import deliveries, sent_copies, suppression, tickets, timers
 from gateway.threading.match import find_moved
 
 
@@ -52,6 +53,10 @@ def record(tx: Connection, delivery: Delivery, attempt: Attempt, settings: Setti
     outcome = judge_attempt(delivery, attempt, settings, now)
     if not deliveries.record_attempt(tx, delivery, outcome.state, attempt.reply, outcome.due_at, now):
         return outcome  # another host took over after our lease ran out: its word counts
+    if outcome.state == "sent":
+        mailbox = choose_mailbox(delivery.mail, settings)
+        if mailbox is not None:
+            sent_copies.note(tx, delivery, mailbox.handle, now)
     if attempt.outcome == "failed":
         _remember(tx, delivery, attempt.reply, settings, now)
     if outcome.warn:

@@ -243,6 +243,8 @@ class Imap:
     poll_interval: Duration = _minutes(1)
     sent_folder: str = ""
     """Answers agents send from the shared mailbox itself are recorded too."""
+    sent_copy: str = ""
+    """A copy of each answer goes into this folder: a name, or "auto" for the one the server marks as \\Sent."""
     after: str = "flag"
     """"flag" ($Ticketed where allowed), "keep", "move:FOLDER", "seen", "delete"."""
     catch_up: str = "new"

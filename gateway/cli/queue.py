@@ -18,6 +18,7 @@ from gateway.settings import Settings
 from gateway.store import deliveries
 from gateway.store.gate import held_since
 from gateway.store.recovery import release_outbox
+from gateway.store.sent_copies import OpenCopy, list_open
 from gateway.store.suppression import lift, list_suppressed
 
 _DEEDS = ["list", "show", "retry", "hold", "release", "drop", "dead", "lift"]
@@ -57,6 +58,9 @@ def run(command: str, arguments: Sequence[str]) -> int:
             if not options.json and list_suppressed(tx):
                 print("\nAutomatic mail is not sent to these any more; ticketgate queue lift ADDRESS sends it again:")
                 _list_dead(tx, as_json=False)
+            if not options.json and (copies := list_open(tx)):
+                print("\nSent, but not copied to the Sent folder of the mailbox (sent_copy):")
+                _list_copies(copies)
             since = held_since(tx)
             if since is not None:
                 print(
@@ -99,6 +103,19 @@ def _lift(address: str, settings: Settings) -> int:
 def _list_dead(tx: Connection, *, as_json: bool) -> None:
     rows = [{"address": one.address, "since": when(one.since), "reason": one.reason} for one in list_suppressed(tx)]
     print_table(rows, ["address", "since", "reason"], stretch="reason", as_json=as_json)
+
+
+def _list_copies(copies: Sequence[OpenCopy]) -> None:
+    rows = [
+        {
+            "ticket": f"{copy.ticket}.{copy.event}",
+            "mailbox": copy.account,
+            "next try": when(copy.due_at) or "given up",
+            "reply": copy.reply,
+        }
+        for copy in copies
+    ]
+    print_table(rows, ["ticket", "mailbox", "next try", "reply"], stretch="reply", as_json=False)
 
 
 def _open_gate(tx: Connection, settings: Settings, now: datetime) -> None:

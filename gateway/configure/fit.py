@@ -155,14 +155,19 @@ def _check_mailbox(settings: Settings, site: TomlFile, where: str, mailbox: Imap
         site.mistake(f"{where}.tls", "plain text is refused unless the host is loopback")
     if not 0 < mailbox.port < 65536:
         site.mistake(f"{where}.port", f"{mailbox.port} is not a port")
-    if mailbox.enabled and mailbox.auth.startswith("oauth2"):
+    if mailbox.sent_copy and mailbox.sent_copy in (mailbox.folder, mailbox.junk_folder.replace("auto", "")):
+        site.mistake(f"{where}.sent_copy", f'"{mailbox.sent_copy}" is read as incoming mail; name the Sent folder')
+    used = mailbox.enabled or bool(mailbox.sent_copy)
+    if used and mailbox.auth.startswith("oauth2"):
         _check_oauth(site, f"{where}.oauth2", mailbox)
-    elif mailbox.enabled and not mailbox.secret:
+    elif used and not mailbox.secret:
         site.mistake(f"{where}.secret", f'is required with auth = "{mailbox.auth}"')
     try:
         check_mailbox(mailbox)
     except ValueError as error:
-        key = next((k for k in ("after", "catch_up", "user", "folder") if _is_named(mailbox, k, str(error))), "")
+        key = next(
+            (k for k in ("after", "catch_up", "user", "folder", "sent_copy") if _is_named(mailbox, k, str(error))), ""
+        )
         site.mistake(f"{where}.{key}" if key else where, str(error))
 
 

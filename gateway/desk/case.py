@@ -87,6 +87,13 @@ class Case:
         return self.mail.envelope.source.startswith("sent:")
 
     @property
+    def made_by_us(self) -> bool:
+        """Whether it is a mail that ticketgate itself composed, by its marks: come back, or a copy of what was sent."""
+        ours, message = self.settings.id_domain.lower(), self.findings.message
+        marked = any(ours in value.lower() for value in message.fields.get("x-loop", ()))
+        return marked or message.message_id.lower().endswith(f"@{ours}>")
+
+    @property
     def proof(self) -> Proof:
         return self.findings.authentication.proof
 

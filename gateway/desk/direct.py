@@ -167,10 +167,9 @@ def plan_sent(case: Case) -> Plan:
     fields, origin = case.findings.message.fields, case.findings.origin
     marked = any(value.strip().lower() != "no" for value in fields.get("auto-submitted", ()))
     by_hand = origin in (Origin.PERSON, Origin.OURSELVES) and not marked
-    ours = any(case.settings.id_domain in value for value in fields.get("x-loop", ()))
     addressed = {fold_address(mailbox.address) for mailbox in find_outside(case)}
     reached = any(fold_address(p.address) in addressed for p in (ticket.participants if ticket else ()))
-    if ticket is None or ours or not desks_own or not reached or not by_hand:
+    if ticket is None or case.made_by_us or not desks_own or not reached or not by_hand:
         draft = Draft(replace(case, ticket=None), reason="sent-folder")
         draft.explain("from the Sent folder, and no answer by hand to anybody who takes part: nothing to record")
         return draft.plan("discard")

@@ -70,11 +70,7 @@ def _bounce(case: Case) -> bool:
 
 
 def _loop(case: Case) -> bool:
-    fields = case.findings.message.fields
-    ours = case.settings.id_domain.lower()
-    own_loop = any(ours in value.lower() for value in fields.get("x-loop", ()))
-    own_id = case.findings.message.message_id.lower().endswith(f"@{ours}>")
-    return own_loop or own_id or len(fields.get("received", ())) > MAX_RECEIVED
+    return case.made_by_us or len(case.findings.message.fields.get("received", ())) > MAX_RECEIVED
 
 
 def _sent_by_hand(case: Case) -> bool:

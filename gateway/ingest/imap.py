@@ -41,6 +41,8 @@ def check_mailbox(mailbox: settings.Imap) -> None:
     """ValueError when a setting can never work; nothing is sent to a server. Called at start."""
     check_name(mailbox.user)
     encode_name(mailbox.folder)
+    if mailbox.sent_copy:
+        encode_name(mailbox.sent_copy)
     if mailbox.after.startswith("move:"):
         encode_name(mailbox.after.removeprefix("move:"))
     elif mailbox.after not in ("flag", "keep", "seen", "delete"):

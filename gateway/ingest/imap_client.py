@@ -27,6 +27,8 @@ from gateway.ingest.imap_syntax import (
     read_fetch,
     read_list,
     uid_set,
+    write_date,
+    write_date_time,
 )
 from gateway.ingest.imap_transport import SPARE, Connection, ImapError, LoginRefused, Refused, TooLarge, Unsupported
 
@@ -170,6 +172,13 @@ class ImapSession:
         except SyntaxViolation as error:
             raise self._connection.drop(ImapError(f"protocol broken: {error}")) from error
 
+    async def holds(self, message_id: str, since: datetime) -> bool:
+        """Whether the selected folder has a mail with this Message-ID that came on the day of ``since`` or later."""
+        wanted = ("SEARCH", "SINCE", write_date(since), "HEADER", "Message-ID", quote(message_id))
+        untagged, _ = await self._connection.command(*wanted, prefix="UID")
+        found = (r.text[9:].split() for r in untagged if r.text[:9].upper() == b"* SEARCH ")
+        return any(words for words in found)
+
     async def idle(self, seconds: float) -> bool:
         """Wait at most ``seconds`` (nine minutes) for news; whether mail was announced since highest_uid looked.
 
@@ -178,6 +187,12 @@ class ImapSession:
         if "IDLE" not in self.capabilities:
             raise Unsupported("IDLE")
         return await self._connection.idle(seconds)
+
+    # -- putting a mail of ours there
+
+    async def append(self, folder: str, content: bytes, moment: datetime) -> None:
+        """Put a mail into a folder, as read, dated with this moment; Refused when the server will not."""
+        await self._connection.append(quote(encode_name(folder)), "\\Seen", write_date_time(moment), content)
 
     # -- decorating, moving, deleting: always after our commit
 

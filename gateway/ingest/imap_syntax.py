@@ -10,12 +10,13 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 _LITERAL = re.compile(rb"\{(\d{1,20})\}\Z")
 _STATUS = re.compile(rb"\S+ (?:OK|NO|BAD|BYE|PREAUTH)(?: |\Z)", re.IGNORECASE)
 _FETCH = re.compile(rb"\* (\d{1,10}) FETCH \(", re.IGNORECASE)
 _PLAIN = re.compile(r"[\x20-\x25\x27-\x7e]+")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DATE_FORMAT = "%d-%b-%Y %H:%M:%S %z"
 
 
@@ -76,6 +77,17 @@ def decode_name(wire: str) -> str:
         return re.sub(r"&([A-Za-z0-9+,]*)-", shifted, wire)
     except ValueError:
         return wire
+
+
+def write_date(moment: datetime) -> str:
+    """A day as SEARCH takes it (RFC 3501 section 9, date): "24-Nov-2026"; its names of months are nobody's locale."""
+    return f"{moment.day}-{_MONTHS[moment.month - 1]}-{moment.year:04d}"
+
+
+def write_date_time(moment: datetime) -> str:
+    """An aware moment as APPEND takes it (date-time), without its quotes: "24-Nov-2026 08:05:00 +0000"."""
+    utc = moment.astimezone(UTC)
+    return f"{write_date(utc):>11} {utc:%H:%M:%S} +0000"
 
 
 def quote(text: str) -> str:

@@ -66,6 +66,7 @@ class _Protocol(library.IMAP4ClientProtocol):  # type: ignore[misc]
         self.received = 0
         self.progress: Callable[[], None] | None = None
         self.answers: list[bytes] = []  # for the continuation requests of AUTHENTICATE; then empty lines
+        self.literal: bytes | None = None  # of APPEND, sent when the server asks for it
 
     # -- events of the transport
 
@@ -167,6 +168,9 @@ class _Protocol(library.IMAP4ClientProtocol):  # type: ignore[misc]
         elif command is not None and command.name == "AUTHENTICATE":
             # A refused XOAUTH2 is a continuation with the reason; without an empty answer the server never says NO.
             self.transport.write((self.answers.pop(0) if self.answers else b"") + b"\r\n")
+        elif command is not None and command.name == "APPEND" and self.literal is not None:
+            literal, self.literal = self.literal, None
+            self.transport.write(literal + b"\r\n")
         else:
             self.fail(ImapError("unexpected continuation request"))
 
@@ -278,6 +282,12 @@ class Connection:
         untagged, _ = await self.command("SELECT", quoted_name)
         self._protocol.state = library.SELECTED
         return untagged
+
+    async def append(self, quoted_name: str, flags: str, date: str, content: bytes) -> None:
+        """APPEND (RFC 3501 section 6.3.11); the content is sent when the server is ready for it."""
+        self._protocol.literal = content
+        arguments = (quoted_name, f"({flags})", f'"{date}"', f"{{{len(content)}}}")
+        await self.command("APPEND", *arguments, extra=len(content) / _SLOWEST)
 
     async def command(
         self, name: str, *arguments: str, prefix: str = "", room: int = SPARE, extra: float = 0.0

@@ -41,7 +41,7 @@ from gateway.model.findings import (
     Origin,
     Said,
 )
-from gateway.model.outgoing import Delivery, OutboundMail, Timer
+from gateway.model.outgoing import Delivery, OutboundMail, SentCopy, Timer
 from gateway.model.plan import (
     Command,
     NewEvent,
@@ -98,6 +98,7 @@ __all__ = [
     "Records",
     "Repeat",
     "Said",
+    "SentCopy",
     "SpfResult",
     "State",
     "TicketChange",

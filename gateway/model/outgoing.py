@@ -45,3 +45,12 @@ class Timer:
     ticket: int = 0
     party: int = 0
     data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SentCopy:
+    """An answer that left, and whose copy is due in the Sent folder of the mailbox it was sent from."""
+
+    delivery: int
+    message_id: str
+    sent_at: datetime

@@ -357,6 +357,20 @@ deliveries = Table(
     Index(None, "message_id"),
 )
 
+sent_copies = Table(
+    "sent_copies",  # answers that left, of which a mailbox gets a copy: one of an event, whoever it went to
+    metadata,
+    _number("ticket", primary_key=True, autoincrement=False),
+    _number("event", primary_key=True, autoincrement=False),
+    _number("delivery"),
+    _key("account"),
+    _moment("sent_at"),
+    _number("attempts"),
+    _moment("due_at", nullable=True),  # NULL: it is there, or given up with the reply saying why
+    _words("reply"),
+    Index(None, "account", "due_at"),
+)
+
 timers = Table(
     "timers",
     metadata,

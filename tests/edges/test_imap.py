@@ -479,12 +479,7 @@ async def test_new_mail_in_the_junk_folder_is_reported_and_never_taken_over(dove
 
 
 async def test_the_junk_folder_is_the_one_the_server_marks(dovecot: DovecotServer) -> None:
-    with (dovecot.folder / "dovecot.conf").open("a") as configuration:
-        configuration.write(
-            'namespace inbox {\n  mailbox "Müll" {\n    special_use = \\Junk\n    auto = create\n  }\n}\n'
-        )
-    dovecot.stop()
-    dovecot.start()
+    dovecot.mark_folder("Müll", "\\Junk")
     desk = Desk()
     watch = JunkWatch(mailbox_of(dovecot), state=desk, report=desk.report, password=desk.secret, patience=10)
     await watch.look()

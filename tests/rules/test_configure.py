@@ -353,6 +353,8 @@ def test_a_host_that_is_written_counts_more_than_the_preset(tmp_path: Path) -> N
         ('host = "h"\nafter = "move:"', "toml:13: receive.imap.support.after: not a usable IMAP name"),
         ('host = "h"\ncatch_up = "lately"', "toml:13: receive.imap.support.catch_up: not a duration: 'lately'"),
         ('host = "h"\nfolder = "a\\nb"', "toml:13: receive.imap.support.folder: not a usable IMAP name"),
+        ('host = "h"\nsent_copy = "a\\nb"', "toml:13: receive.imap.support.sent_copy: not a usable IMAP name"),
+        ('host = "h"\nsent_copy = "INBOX"', 'toml:13: receive.imap.support.sent_copy: "INBOX" is read as incoming'),
         ('host = "h"\nport = 70000', "toml:13: receive.imap.support.port: 70000 is not a port"),
     ],
 )

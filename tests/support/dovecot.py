@@ -179,6 +179,15 @@ class DovecotServer:
         logs = (self.folder / "start.log", self.folder / "dovecot.log")
         return "".join(path.read_text(errors="replace") for path in logs if path.exists())
 
+    def mark_folder(self, name: str, use: str) -> None:
+        """Announce a folder of every account with a special use such as ``\\Sent``, made when missing."""
+        with (self.folder / "dovecot.conf").open("a") as configuration:
+            configuration.write(
+                f'namespace inbox {{\n  mailbox "{name}" {{\n    special_use = {use}\n    auto = create\n  }}\n}}\n'
+            )
+        self.stop()
+        self.start()
+
     # -- users and mail
 
     def add_user(self, address: str, password: str = PASSWORD) -> None:

@@ -88,17 +88,19 @@ class Site:
     """Everything together, in a folder that user postfix may enter.
 
     ``polled``: Postfix delivers the desk's mail to a mailbox in Dovecot and the gateway fetches it there over IMAP;
-    otherwise Postfix delivers to the gateway's own LMTP socket.
+    otherwise Postfix delivers to the gateway's own LMTP socket. ``mailbox``: further settings of that mailbox.
     """
 
-    def __init__(self, folder: Path, dovecot: DovecotServer, *, storage: str = "", polled: bool = False) -> None:
+    def __init__(
+        self, folder: Path, dovecot: DovecotServer, *, storage: str = "", polled: bool = False, mailbox: str = ""
+    ) -> None:
         self.folder, self.dovecot = folder, dovecot
         self.postfix = PostfixServer(folder)
         self.jane = Person(self, "Jane Doe", "jane@customer.test")
         self.alice = Person(self, "Alice Ahmed", "alice@corp.test")
         self.bob = Person(self, "Bob Smith", "bob@corp.test")
         self.gateway: Gateway
-        self._storage, self._polled = storage, polled
+        self._storage, self._polled, self._options = storage, polled, mailbox
         self._stack = ExitStack()
 
     def __enter__(self) -> Site:
@@ -133,7 +135,8 @@ class Site:
         return {
             "receive.lmtp": None,
             "receive.imap.support": f'host = "127.0.0.1"\nport = {self.dovecot.imaps_port}\nuser = "{INBOX}"\n'
-            f'ca_file = "{self.dovecot.ca_file}"\nsecret = "file:{secret}"\ncatch_up = "all"\npoll_interval = "2s"',
+            f'ca_file = "{self.dovecot.ca_file}"\nsecret = "file:{secret}"\ncatch_up = "all"\npoll_interval = "2s"\n'
+            f"{self._options}",
         }
 
     def settled(self) -> None:

@@ -290,6 +290,19 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["ticket"], ["tickets.number"], name=op.f("fk_participants_ticket")),
         sa.PrimaryKeyConstraint("ticket", "party", name=op.f("pk_participants")),
     )
+    op.create_table(
+        "sent_copies",
+        sa.Column("ticket", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("event", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("delivery", sa.BigInteger(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("sent_at", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("reply", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("ticket", "event", name=op.f("pk_sent_copies")),
+    )
+    op.create_index(op.f("ix_sent_copies_account_due_at"), "sent_copies", ["account", "due_at"], unique=False)
     _create_the_record()
     op.create_table(
         "gateways",
