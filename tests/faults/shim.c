@@ -304,6 +304,11 @@ static const char *last_part(const char *path) {
         if (act == CUT_BEFORE) shutdown(fd, SHUT_RDWR); \
     }
 
+/* What is sent to PostgreSQL is most often a statement; the commit is the one that counts. */
+static const char *sending(const void *data, size_t size) {
+    return size < 64 && memmem(data, size, "COMMIT", 6) ? "commit" : "send";
+}
+
 #define SENT(call, fd) \
     __typeof__(call) result = (call); \
     if (act == KILL_AFTER) die(); \
@@ -420,7 +425,7 @@ OPEN(open64)
 
 ssize_t send(int fd, const void *data, size_t size, int flags) {
     REAL(send);
-    SOCKET_STEP("send", fd)
+    SOCKET_STEP(sending(data, size), fd)
     SENT(real(fd, data, size, flags), fd);
 }
 

@@ -104,7 +104,7 @@ def test_fault_02_killed_after_the_dot_before_the_write(bench: Bench) -> None:
 @pytest.mark.parametrize("step", [1, 2, 5])
 def test_fault_03_killed_after_the_write_before_the_commit(bench: Bench, step: int) -> None:
     # A commit on SQLite is some writes and one sync, on PostgreSQL one COMMIT, sent.
-    calls = "pg.send" if bench.postgres else "db.write,db.sync"
+    calls = "pg.send,pg.commit" if bench.postgres else "db.write,db.sync"
     act = {"act": "kill-after" if bench.postgres and step > 1 else "kill-before"}
     _, rows = killed(
         bench, LETTER, "", only=calls, after="point.receive:appended", at=1 if bench.postgres else step, **act

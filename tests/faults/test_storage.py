@@ -149,7 +149,7 @@ def test_fault_23_database_down_at_start(postgresql_bench: Bench) -> None:
     ],
 )
 def test_fault_24_database_lost_in_a_transaction(postgresql_bench: Bench, after: str, act: str) -> None:
-    cut = Fault(at=1, act=act, only="pg.send", after=after)
+    cut = Fault(at=1, act=act, only="pg.send,pg.commit", after=after)
     run = survived(postgresql_bench.run(cut, script=postgresql_bench.alone("answer")))
     assert run.repeated == 0 or act == "cut-before"
 
