@@ -1,4 +1,4 @@
-"""config/ticketgate.toml and config/agents.toml against settings.py, in both directions."""
+"""config/ticketgate.toml and config/agents.toml against gateway/settings, in both directions."""
 
 from __future__ import annotations
 
