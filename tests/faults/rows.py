@@ -62,15 +62,41 @@ def connect(url: str) -> Rows:
     return SqliteRows(url.removeprefix("sqlite:")) if url.startswith("sqlite:") else PostgresRows(url)
 
 
+_WAITING = {
+    "journal": ("id, state, outcome, attempts, due_at, lease_owner", "state IN ('received', 'waiting')"),
+    "deliveries": (
+        "id, ticket, kind, recipient, automatic, state, attempt, due_at, lease_owner, reply",
+        "state IN ('queued', 'transmitting', 'deferred')",
+    ),
+    "timers": ("id, kind, ticket, party, due_at, claim_at, lease_owner", "due_at <= {until}"),
+}
+"""What is not done yet: the columns that say why, and which rows."""
+
+
 def is_at_rest(rows: Rows) -> bool:
     """Nothing is left to decide, to send, or due."""
-    now = int(time.time() * 1_000_000)
-    (row,) = rows.ask(
-        "SELECT (SELECT count(*) FROM journal WHERE state IN ('received', 'waiting'))"
-        " + (SELECT count(*) FROM deliveries WHERE state IN ('queued', 'transmitting', 'deferred'))"
-        f" + (SELECT count(*) FROM timers WHERE due_at <= {now}) AS n"
-    )
-    return row["n"] == 0
+    until = int(time.time() * 1_000_000)
+    counts = [
+        f"(SELECT count(*) FROM {table} WHERE {which.format(until=until)})" for table, (_, which) in _WAITING.items()
+    ]
+    (row,) = rows.ask(f"SELECT {' + '.join(counts)} AS n")
+    return not row["n"]
+
+
+def find_waiting(rows: Rows, within: float = 0.0) -> list[str]:
+    """Each row that is left to decide, to send, or due within so many seconds, as a line for whoever asks why."""
+    now = time.time()
+    found = []
+    for table, (columns, which) in _WAITING.items():
+        where = which.format(until=int((now + within) * 1_000_000))
+        for row in rows.ask(f"SELECT {columns} FROM {table} WHERE {where} ORDER BY id"):
+            words = [f"{name}={_when(value, now) if name.endswith('_at') else value}" for name, value in row.items()]
+            found.append(f"{table}: {' '.join(words)}")
+    return found
+
+
+def _when(moment: int | None, now: float) -> str:
+    return "never" if moment is None else f"{moment / 1_000_000 - now:+.1f}s"
 
 
 def dump(rows: Rows) -> dict[str, list[dict[str, Any]]]:

@@ -163,7 +163,7 @@ class Gateway:
         return self
 
     def launch(self, *, command: Sequence[str] = (), pass_fds: Sequence[int] = (), **environment: str) -> None:
-        """Start without waiting."""
+        """Start without waiting. It dies with the thread that calls this: from one that outlives it."""
         assert self.process is None, "it runs already"
         self.notifications = []
         with contextlib.suppress(FileNotFoundError):
@@ -331,5 +331,6 @@ def wait_for(condition: Any, what: str, patience: float = PATIENCE) -> Any:
 
 
 def _die_with_parent() -> None:
-    # PR_SET_PDEATHSIG: a test run that is killed leaves no daemon behind.
+    # PR_SET_PDEATHSIG: a test run that is killed leaves no daemon behind. Linux means the thread that forked, not its
+    # process (prctl(2)).
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
