@@ -20,6 +20,10 @@ _WORD = re.compile(r"[^\W\d_][^\s:=]*")
 _BEFORE_ARGUMENT = re.compile(r"\s+=\s+|[:=]\s*|\s+|\Z")
 _NUMBER = re.compile(r"#?([0-9]{1,8})[.!]*\Z")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_MARKS = ".!,;"
+"""What people and phones put behind a word; a question mark asks something, so it is no command."""
+_FREE = ("text", "opttext", "asked")
+"""Arguments that are somebody's words, marks and all."""
 _INDENT = 3  # blanks before a command further down; more is code
 _BARE_WORDS = 4
 _MISTAKES = 20  # so many lines are looked up in the table of verbs; the mail is held long before
@@ -142,7 +146,7 @@ def _read_top_line(line: str, language: Language, guess: bool = True) -> _Line |
     word = _WORD.match(plain, start)
     if word is None:
         return None
-    verb = find_verb(word[0], language.names)
+    verb = find_verb(word[0], language.names) or find_verb(word[0].rstrip(_MARKS), language.names)
     if verb:
         return _read_argument(verb, line, plain, word.end(), language)
     hints = did_you_mean(_letters(word[0]), language.names) if guess else ()
@@ -161,6 +165,8 @@ def _read_argument(verb: str, line: str, plain: str, end: int, language: Languag
     gap = _BEFORE_ARGUMENT.match(plain, end)
     start = gap.end() if gap else end
     argument = plain[start:].strip()
+    if BY_NAME[verb].argument not in _FREE:
+        argument = argument.rstrip(_MARKS + " ")
     if not _argument_fits(verb, argument, language):
         return _Line("", bad=True)
     said = original_tail(line, start).strip() if verb == "note" else ""
@@ -191,11 +197,20 @@ def _read_lower_line(line: str, language: Language) -> _Line | None:
         literal = original_tail(line, start + 1)
         return _Line(line[: len(line) - len(original_tail(line, start))] + literal)
     word = _WORD.match(plain, start + 1)
-    verb = find_verb(word[0], language.names, beginnings=False) if word and start <= _INDENT else ""
+    verb = _find_lower_verb(word[0], plain[word.end() :], language) if word and start <= _INDENT else ""
     if not word or not verb:
         return None
     found = _read_argument(verb, line, plain, word.end(), language)
     return None if found.bad else found
+
+
+def _find_lower_verb(word: str, rest: str, language: Language) -> str:
+    """A full verb or alias. A mark behind it is forgiven at the end of the line, and where text would be published."""
+    verb = find_verb(word, language.names, beginnings=False)
+    if not verb:
+        verb = find_verb(word.rstrip(_MARKS), language.names, beginnings=False)
+        verb = verb if verb == "note" or not rest.strip() else ""
+    return verb
 
 
 def _fenced(lines: Sequence[str]) -> frozenset[int]:

@@ -13,7 +13,7 @@ from gateway.desk.case import Case
 from gateway.desk.deed import Problem, held_behind
 from gateway.desk.deeds import carry_out, check_orders
 from gateway.desk.draft import Draft
-from gateway.desk.holding import SHOWN_TO_DESK, hold_answer
+from gateway.desk.holding import SHOWN_TO_DESK, hold_answer, tell_author
 from gateway.desk.spelling import did_you_mean, vocabulary
 from gateway.model import Command, HeldFact, Instruction, Orders, Person, Plan
 
@@ -29,7 +29,7 @@ def plan_decision(case: Case) -> Plan:
     if held is None:
         return hold_answer(case, "nothing-held")
     if held.resolution:
-        return hold_answer(case, "already-decided", data={"value": held.resolution})
+        return _decided_before(case, held)
     if case.orders.held or not case.orders.commands:
         return hold_answer(case, "command" if case.orders.held else "undecided", data={"again": "1"})
     decision = _decide(case, held)
@@ -63,7 +63,22 @@ def plan_decision(case: Case) -> Plan:
     return draft.plan("command")
 
 
-_QUESTIONS = ("merge-asks", "from-asks")
+def _decided_before(case: Case, held: HeldFact) -> Plan:
+    """Nothing is left to decide: said plainly, with who did it and when; own new words stay held."""
+    assert case.ticket is not None
+    asked = {e.number for e in case.ticket.events if e.kind in _ASKED and e.answers == held.event} | {held.event}
+    later = (e for e in case.ticket.events if e.number > held.event and e.answers in asked and e.kind not in _ASKED)
+    line = next(later, None)
+    by = next((p.agent for p in case.facts.agents.values() if line and p.party == line.party), "")
+    data = {"resolution": held.resolution, "at": line.at.isoformat() if line else "", "by": by}
+    if case.orders.held or (case.orders.text.strip() and not case.orders.bare):
+        return hold_answer(case, "already-decided", data=data)
+    return tell_author(case, "", data={**data, "verb": "send", "done": "before"})
+
+
+_ASKED = ("held-notice", "unproven")
+"""Lines of mail that asked what should become of held text."""
+_QUESTIONS = ("merge-asks", "from-asks", "undo-asks")
 """Reasons of holds that only ask whether the agent means it."""
 _IN_ANSWER = ("also", "open", "spam", "block")
 """Verbs that say by themselves what becomes of the held mail, or leave it alone."""

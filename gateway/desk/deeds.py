@@ -86,6 +86,9 @@ def _check_company(case: Case, command: Command) -> Problem | None:
         if other is not None:
             said = [f"{c.verb} {c.argument}".strip() for c in (command, other)]
             return Problem("contradiction", {"verb": said[0], "value": said[1], "names": ""})
+    torn = deeds_ticket.find_torn_tag(command, case.orders.commands)
+    if torn is not None:
+        return Problem("contradiction", {"verb": torn[0], "value": torn[1], "names": ""})
     others = [_plain(c) for c in case.orders.commands if c is not command]
     for one, against in _AGAINST:
         if _plain(command) == one:

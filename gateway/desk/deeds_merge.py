@@ -287,7 +287,9 @@ def split(deed: Deed) -> str:
         )
     )
     set_reminders(there, replace(deed.case, ticket=fresh), owned=owner is not None)
-    there.notify("assigned" if owner else "offer", [owner or deed.person], about=number, author=deed.person)
+    told = owner or deed.person
+    facts = {"split": str(here), "own": "1" if told.party == deed.person.party else ""}
+    there.notify("assigned" if owner else "offer", [told], about=number, author=deed.person, data=facts)
     deed.draft.beside(there.plan("split", opens=True))
     deed.draft.explain(f"event {mail.number} became ticket {fresh.number}")
     return f"split {fresh.number}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.address import fold_address, is_address
+from gateway.address import first_name, fold_address, is_address
 from gateway.desk import assignment, reporting, returning, rounds
 from gateway.desk.case import Case
 from gateway.desk.choices import write_absence, zone_of
@@ -79,7 +79,8 @@ def away(deed: Deed) -> str:
     if until is not None:
         deed.draft.set_round(TimerSet(kind="back", due_at=until, party=deed.person.party))
     deed.draft.explain(f"{agent.handle} is away: {write_absence(absence)}")
-    return f"away {until.isoformat()}" if until else "away-open"
+    gone = f"away {until.isoformat()}" if until else "away-open"
+    return "\n".join((gone, *(f"stand-in {first_name(colleague.name) or colleague.handle}" for colleague in found)))
 
 
 def back(deed: Deed) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.address import clean_text, fold_address
@@ -35,18 +36,37 @@ def tag(deed: Deed) -> str:
     """``vip -old`` adds and removes; ``#untag`` removes whatever the sign."""
     before = deed.draft.changed.tags if deed.draft.changed.tags is not None else deed.ticket.tags
     tags = list(before)
-    for word in re.split(r"[ ,]+", deed.argument.lower()):
-        name = word.lstrip("+-")
-        gone = deed.command.verb == "untag" or word.startswith("-")
+    for name, gone in _read_tags(deed.command):
         if gone and name in tags:
             tags.remove(name)
-        elif not gone and name and name not in tags and len(tags) < _MOST_TAGS:
+        elif not gone and name not in tags and len(tags) < _MOST_TAGS:
             tags.append(name)
     if tuple(tags) != before:
         deed.draft.add_event("tag", party=deed.person.party, reason=" ".join(tags))
         deed.draft.change(TicketChange(tags=tuple(tags)))
     deed.draft.explain("tags: " + (" ".join(tags) or "none"))
     return f"tag {' '.join(tags) or '-'}"
+
+
+def _read_tags(command: Command) -> list[tuple[str, bool]]:
+    """Each tag that is named, and whether it goes."""
+    words = re.split(r"[ ,]+", command.argument.strip().lower())
+    named = ((word.lstrip("+-"), command.verb == "untag" or word.startswith("-")) for word in words)
+    return [(name, gone) for name, gone in named if name]
+
+
+def find_torn_tag(command: Command, commands: Sequence[Command]) -> tuple[str, str] | None:
+    """What is said of a tag that comes and goes in one mail, in the order written; None when all is clear."""
+    if command.verb not in ("tag", "untag"):
+        return None
+    before: dict[tuple[str, bool], str] = {}  # a tag and whether it goes -> as it was written
+    for one in commands:
+        for name, gone in _read_tags(one) if one.verb in ("tag", "untag") else ():
+            written = f"{one.verb} {'-' if gone and one.verb == 'tag' else ''}{name}"
+            if (name, not gone) in before:
+                return before[name, not gone], written
+            before.setdefault((name, gone), written)
+    return None
 
 
 def subject(deed: Deed) -> str:

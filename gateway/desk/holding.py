@@ -75,6 +75,8 @@ def hold_answer(
     case: Case, reason: str, *, other: int = 0, text: str | None = None, data: dict[str, str] | None = None
 ) -> Plan:
     """Hold an agent's own mail and ask its author: nothing was done, nothing was sent, the text is safe."""
+    if _pressed(case) and reason != "command":
+        return tell_author(case, reason, data=data)
     draft = Draft(case, reason=reason)
     person = case.agent_person
     why = explain_mistake(case.orders, case.settings.commands) if reason == "command" else {}
@@ -92,6 +94,29 @@ def hold_answer(
         )
     draft.explain(f"held and shown to its author: {reason}")
     return draft.plan("hold")
+
+
+def _pressed(case: Case) -> bool:
+    """Whether it is a pressed link of the agent's own, without words: there is nothing to keep."""
+    return case.match.ground == "action" and case.own_token and not case.orders.text.strip()
+
+
+def tell_author(case: Case, reason: str, *, data: dict[str, str] | None = None) -> Plan:
+    """Answer an order of which nothing comes and of which nothing is kept: why, in one line."""
+    draft, person = Draft(case, reason=reason), case.agent_person
+    assert person is not None
+    order = next((f"#{c.verb} {c.argument}".strip() for c in case.orders.commands), case.own.text)
+    number = draft.add_mail("command", party=person.party, public=False, text=order, answers=case.match.event)
+    draft.notify(
+        "command",
+        [person],
+        about=number,
+        reason=reason,
+        in_reply_to=case.findings.message.message_id,
+        data=data or {},
+    )
+    draft.explain(f"nothing done, its author is told why: {reason or 'done before'}")
+    return draft.plan("command")
 
 
 def _hold_event(

@@ -90,9 +90,17 @@ def _trouble(case: Case) -> tuple[str, dict[str, str]]:
         return "dead-link", {}
     if orders.held:
         said = orders.bad_line or orders.text.strip().partition("\n")[0]
-        usage = explain_mistake(orders, case.settings.commands).get("usage", "").split()
-        if usage and not BY_NAME[usage[0][1:]].subject:
-            return "no-ticket", {"verb": usage[0][1:]}
+        usage = explain_mistake(orders, case.settings.commands).get("usage", "")
+        verb = usage.partition("\n")[0].partition(" ")[0].removeprefix("#")
+        if verb and not BY_NAME[verb].subject:
+            return "no-ticket", {"verb": verb}
+        if verb:  # a verb of ours, and something behind it that is none of its arguments
+            argument = said.lstrip("#!/ ").partition(" ")[2].strip()
+            return f"usage-{verb}" if verb == "list" else "usage", {
+                "verb": verb,
+                "value": argument[:80],
+                "names": usage.replace("\n", "   "),
+            }
         unknown = bool(orders.bad_line)
         return "unknown-command" if unknown else "no-customer", {"value": said[:80], "hint": orders.hint or "help"}
     problem = check_orders(case)

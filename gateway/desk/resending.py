@@ -65,7 +65,9 @@ def plan_resend(case: Case, answer: EventFact, check: Callable[[Case], Plan | No
     sent = _write_to(draft, case, answer, others) if others else _repeat(draft, case, answer, person)
     if sent and answer.kind == "answer" and ticket.state in (State.NEW, State.OPEN) and draft.changed.state is None:
         draft.change(TicketChange(state=State.WAITING, owner=None if ticket.owner else person.party))
-    done = f"resend {', '.join(p.address for p in sent)}" if sent else _why_not(case, answer)
+    word, who = ("resend", ", ".join(p.address for p in sent)) if sent else _why_not(case, answer)
+    # Beside the customer it is no answer, and the third party is named as one.
+    done = f"{word}-asked {who}" if answer.kind == "asked" and who else f"{word} {who}".strip()
     draft.explain(f"answer {answer.number}: {done}")
     draft.notify(
         "command",
@@ -150,12 +152,12 @@ def _write_to(draft: Draft, case: Case, answer: EventFact, people: tuple[Person,
     return people
 
 
-def _why_not(case: Case, answer: EventFact) -> str:
-    """Nothing was sent: the word that says why."""
+def _why_not(case: Case, answer: EventFact) -> tuple[str, str]:
+    """Nothing was sent: the word that says why, and whom it would have reached."""
     copies = _newest(case, answer)
     if not copies:
-        return "resend-gone"
+        return "resend-gone", ""
     waiting = [copy for copy in copies if copy.state not in (*_ENDED, "sent")]
     again = len({copy.event for copy in _copies(case, answer)}) > 1
     who = ", ".join(copy.recipient for copy in waiting or copies)
-    return f"resend-again {who}" if again else f"resend-waits {who}" if waiting else f"resend-arrived {who}"
+    return "resend-again" if again else "resend-waits" if waiting else "resend-arrived", who

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,8 @@ from gateway.desk.reminders import set_reminders
 from gateway.model import Command, EventFact, State, TicketChange, TicketFacts
 
 UNDO_FOR = timedelta(days=30)
+_SAID = ("mail", "answer", "note", "asked", "third")
+"""Lines that are somebody's words."""
 _COLUMNS = ("title", "inbox", "priority", "tags", "watchers", "muted", "state", "owner", "customer")
 
 
@@ -84,33 +86,68 @@ def _value(ticket: TicketFacts, name: str) -> Any:
 # ------------------------------------------------------------------ finding
 
 
-def find_undo(case: Case) -> Undoing | str:
-    """What would be taken back, or the reason why nothing can be: a key of the ``held_`` words."""
+def find_undo(case: Case) -> Undoing | Problem:
+    """What would be taken back, or the reason why nothing can be.
+
+    An answer that was sent stands in the way of what was done before it. Of that only a merge and a split are offered
+    instead, as a question: everything else a person puts right by hand.
+    """
     ticket, person = case.ticket, case.agent_person
     if ticket is None or person is None:
-        return "nothing-to-undo"
+        return _nothing("nothing-to-undo")
     mine = [e for e in ticket.events if e.party == person.party and "undo" in e.data]
-    if case.match.ground == "action":
+    undone = {e.answers: e for e in ticket.events if e.kind in ("undo", "withdraw")}
+    if case.match.ground == "action" and not case.sure:
         # The link below a confirmation means that command, however often it is pressed.
         mine = [e for e in mine if e.number <= case.match.event][-1:]
-    undone = {e.answers for e in ticket.events if e.kind in ("undo", "withdraw")}
-    event = next((e for e in reversed(mine) if e.number not in undone), None)
-    if event is None or case.now - event.at > UNDO_FOR:
-        return "nothing-to-undo"
+        again = undone.get(mine[0].number) if mine else _parted(ticket, case.match.event)
+        if again is not None:
+            by = next((p.agent for p in case.facts.agents.values() if p.party == again.party), "")
+            return _nothing("undo-again", at=again.at.isoformat(), by=by)
+    left = [e for e in reversed(mine) if e.number not in undone and case.now - e.at <= UNDO_FOR]
+    if not left:
+        return _nothing("nothing-to-undo")
+    found = _undoing(case, left[0])
+    if isinstance(found, Undoing) or found.reason != "undo-late" or (case.match.ground == "action" and not case.sure):
+        return found
+    before = next((e for e in left[1:] if {"merge", "split"} & set(json.loads(e.data["undo"]))), None)
+    if before is None:
+        return found
+    if case.sure:
+        return _undoing(case, before)
+    was = json.loads(before.data["undo"])
+    numbers = [each["number"] for each in was["merge"]] if "merge" in was else [was["split"]]
+    doubt = "undo-merge" if "merge" in was else "undo-split"
+    return _nothing("undo-asks", doubt=doubt, one=", ".join(f"#{number}" for number in numbers))
+
+
+def _parted(ticket: TicketFacts, pressed: int) -> EventFact | None:
+    """The end of a merge whose undo link stands in this ticket: what was undone is remembered in the other one."""
+    return next((e for e in ticket.events if e.kind == "unmerged" and e.number > pressed), None)
+
+
+def _undoing(case: Case, event: EventFact) -> Undoing | Problem:
+    """Whether this one command or answer can be taken back."""
+    ticket = case.ticket
+    assert ticket is not None
     was: dict[str, Any] = json.loads(event.data["undo"])
     relayed = tuple(e.number for e in ticket.events if e.kind == "relayed" and e.answers == event.number)
     if event.kind in ("answer", "asked") and not (relayed and set(relayed) <= case.facts.unsent):
-        return "undo-late"
+        return _nothing("undo-late")
     undoing = Undoing(event, was, relayed)
     columns = _columns_back(ticket, was) or _slept_until(ticket, was)
     effective = relayed or columns or set(was) - {*_COLUMNS, "snoozed_until", "snoozed_to"}
-    return undoing if effective else "undo-changed"
+    return undoing if effective else _nothing("undo-changed")
+
+
+def _nothing(reason: str, **facts: str) -> Problem:
+    return Problem(reason, {"verb": "undo", "value": "", "names": "", **facts})
 
 
 def tickets_to_undo(case: Case) -> tuple[int, ...]:
-    """The other tickets that ``#undo`` would touch."""
-    found = find_undo(case)
-    if isinstance(found, str):
+    """The other tickets that ``#undo`` would touch, also once it is confirmed."""
+    found = find_undo(replace(case, sure=True))
+    if isinstance(found, Problem):
         return ()
     numbers = [int(was["number"]) for was in found.was.get("merge", ())]
     return (*numbers, *([int(found.was["split"])] if "split" in found.was else []))
@@ -144,8 +181,8 @@ def _followup_before(ticket: TicketFacts, event: EventFact, now: datetime) -> Ev
 
 def check_undo(case: Case, command: Command) -> Problem | None:
     found = find_undo(case)
-    if isinstance(found, str):
-        return trouble(found, command)
+    if isinstance(found, Problem):
+        return found
     missing = [n for n in tickets_to_undo(case) if n not in case.facts.tickets]
     return trouble("ticket", command, value=str(missing[0])) if missing else None
 
@@ -184,6 +221,18 @@ def undo(deed: Deed) -> str:
     if was.get("split"):
         rejoin(deed, int(was["split"]))
     draft.explain(f"event {found.event.number} of {deed.person.agent} undone")
+    return _say_undone(deed.ticket, found)
+
+
+def _say_undone(ticket: TicketFacts, found: Undoing) -> str:
+    """What is where now, for the confirmation: tickets that part or join again are named."""
+    if found.was.get("merge"):
+        parted = ", ".join(f"#{was['number']}" for was in found.was["merge"])
+        later = (e for e in ticket.events if e.number > found.event.number and "from" not in e.data)
+        stays = any(e.kind in _SAID for e in later)
+        return f"undo-merge {parted}" + ("\nundo-stays" if stays else "")
+    if found.was.get("split"):
+        return f"undo-split #{found.was['split']}"
     return "undo-answer" if found.relayed else "undo"
 
 

@@ -174,7 +174,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "block": ("#block", "#block q17"),
     "show": ("#show 4827", "#show 4827 raw", "#show files"),
     "history": ("#history", "#history 4827"),
-    "list": ("#list", "#list late", "#list quarantine"),
+    "list": ("#list", "#list mine", "#list free", "#list late", "#list snoozed", "#list all", "#list quarantine"),
     "search": ("#search invoice jane", '#search "exact words" is:open after:2026-10-01'),
     "export": ("#export 4827",),
     "report": ("#report", "#report week 46", "#report alice october", "#report off"),

@@ -142,9 +142,11 @@ def test_a_note_with_a_mistake_beside_it_stays_internal_while_it_is_held() -> No
 
 
 def test_a_private_command_with_a_slip_of_punctuation_is_held() -> None:
-    for line in ("#note,he is rude", "#note. he is rude", "!noet, he is rude", "/noet, he is rude"):
+    for line in ("#note,he is rude", "!noet, he is rude", "/noet, he is rude"):
         orders = read(line)
         assert orders.held and orders.hint == "note" and orders.text == ""
+    for line in ("#note. he is rude", "Hello.\n#note! he is rude"):
+        assert read(line).internal and not read(line).held
 
 
 def test_help_for_something_that_is_no_verb_is_held_at_the_top_and_text_as_a_sentence() -> None:

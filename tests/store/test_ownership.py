@@ -52,10 +52,10 @@ def test_a_link_that_was_pressed_twice_is_answered_once_and_never_asked_about_ag
     offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
     (done,) = desk.reply(ALICE, offer, "#claim")
     desk.tap(ALICE, done, "undo")
-    assert "no command of yours to undo" in first(desk.tap(ALICE, done, "undo"))
+    assert "undone before" in first(desk.tap(ALICE, done, "undo"))
     later = desk.pass_time(3.6 * DAYS) + desk.pass_time(3.6 * DAYS)
     assert not [m for m in later if m.kind in ("held-reminder", "expired")]
-    assert {held.resolution for held in desk.ticket().held} == {"expired"}
+    assert desk.ticket().held == ()
 
 
 def test_a_mail_nobody_could_prove_is_shown_once_more_and_its_sender_never_hears_of_it(desk: Desk) -> None:

@@ -179,7 +179,7 @@ def test_an_older_answer_is_not_sent_after_a_colleagues(desk: Desk, offer: Outbo
     bobs = next(m for m in desk.reply(ALICE, to(reply, ALICE), "#assign bob") if m.recipient == BOB)
     desk.reply(BOB, bobs, "All is well now.")
     out = desk.tap(ALICE, notice, "send")
-    assert [m.kind for m in out] == ["held"]
+    assert [m.kind for m in out] == ["command"]
     assert "Bob has answered since" in text_of(out[0])
 
 

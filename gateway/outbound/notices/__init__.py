@@ -16,7 +16,8 @@ offer              about! (the customer's mail), author, attachments; first ("1"
                    customer), original (author of what somebody else forwarded),
                    perhaps (a ticket of the same author with the same subject), away (what an away notice said),
                    cc (addresses in Cc that are no participants, comma separated)
-assigned           about! (the customer's last mail), author (who assigned), text (note that goes with it), cc
+assigned           about! (the customer's last mail), author (who assigned), text (note that goes with it), cc;
+                   split (the ticket it was split off), own ("1": by the recipient)
 escalation         as reminder, shown with the mail
 customer-reply     about!, author!, attachments; unproven ("1": filed on a token alone), reopened ("1"), cc, away,
                    mails (events that are told together, oldest first)

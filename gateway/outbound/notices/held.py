@@ -33,7 +33,7 @@ _WITHOUT_SEND = ("held-unproven.txt", "held-unknown-address.txt")
 """Notices that show no one-tap ``send``: the doubt is about who wrote, so a deliberate answer is asked for."""
 
 
-_QUESTIONS = ("merge-asks", "from-asks")
+_QUESTIONS = ("merge-asks", "from-asks", "undo-asks")
 """Reasons that only ask whether the agent means it: ``send`` then says yes."""
 
 

@@ -11,7 +11,8 @@ from gateway.model import EventFact
 from gateway.outbound import thread
 from gateway.outbound.addressing import display_address
 from gateway.outbound.letter import Part, is_message_id
-from gateway.outbound.notices.problems import say_problem
+from gateway.outbound.notices.history import history_line
+from gateway.outbound.notices.problems import say_decided, say_problem
 from gateway.outbound.notices.rows import cell, say_age, say_day, say_state, subject_of
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.notices.ticket import agent_row, direct_thread, root_thread, writing
@@ -38,6 +39,7 @@ def _done(scene: Scene) -> list[str]:
         verb, _, value = line.strip().partition(" ")
         if verb:
             key = f"done_{verb}" if scene.words.knows(f"done_{verb}") else "done_other"
+            value = say_decided(scene) or value if verb == "before" else value
             said.append(scene.words.say(key, verb=verb, value=_value(scene, value), number=scene.number or ""))
     return said
 
@@ -57,14 +59,6 @@ def _message(scene: Scene, event: EventFact) -> str:
     return f"{head}\n\n{readable(event.text) or scene.words.say('no_text')}{files}"
 
 
-def _history_line(scene: Scene, event: EventFact) -> str:
-    author = scene.person(event.party)
-    who = f"  {scene.name(author)}" if author else ""
-    said = scene.absence(event) or _worded(scene, "kind", event.kind)
-    why = f"  ({_worded(scene, 'stopped', event.reason)})" if event.reason else ""
-    return f"{event.number:>4}  {scene.words.moment(event.at, scene.now):<18} {said}{who}{why}"
-
-
 def _worded(scene: Scene, table: str, code: str) -> str:
     """A code in words, where words.toml has some."""
     key = f"{table}_{code}"
@@ -78,7 +72,7 @@ def _body(scene: Scene, verb: str) -> str:
         shown = [e for e in scene.ticket.events if e.kind in _SHOWN_KINDS or scene.absence(e)]
         return "\n\n".join(_message(scene, event) for event in reversed(shown))
     if verb == "history":
-        return "\n".join(_history_line(scene, e) for e in scene.ticket.events if e.number != scene.notice.event)
+        return "\n".join(history_line(scene, e) for e in scene.ticket.events if e.number != scene.notice.event)
     return ""
 
 
@@ -94,7 +88,7 @@ def write_command(scene: Scene) -> Writing:
     text = scene.render(
         "command.txt",
         done=_done(scene),
-        problem=scene.fact("problem"),
+        problem=_problem(scene),
         note_kept=scene.flag("note_kept"),
         body=_body(scene, verb),
         verb=_worded(scene, "verb", verb),
