@@ -21,7 +21,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from gateway import clockwork, maillog, metrics
+from gateway import __version__, clockwork, maillog, metrics
 from gateway.address import domain_of, fold_address
 from gateway.alarms import Alarms
 from gateway.analysis.cage import Cage
@@ -30,6 +30,8 @@ from gateway.analysis.reading_rules import Rules, rules_of
 from gateway.clock import clock, steady
 from gateway.configure import ConfigurationError, read_secret
 from gateway.errors import TemporaryError
+from gateway.health import Health
+from gateway.ingest.imap import MailboxReader
 from gateway.ingest.intake import Rules as ListenerRules
 from gateway.ingest.intake import lmtp_rules, smtp_rules
 from gateway.ingest.listen import Listener, open_sockets
@@ -45,6 +47,7 @@ from gateway.safekeeping.tokens import AccessTokens
 from gateway.schedule import Job, start_schedule
 from gateway.service_manager import Watchdog, notify
 from gateway.settings import Imap, Settings
+from gateway.status_page import StatusPage
 from gateway.store.database import Database
 from gateway.store.presence import Presence
 from gateway.store.setback import bring_forward
@@ -85,7 +88,7 @@ class Daemon:
         maillog.configure(settings.log)
         steady.settle = settings.ticketgate.clock_settle
         if settings.metrics.listen or settings.metrics.textfile:
-            metrics.enable()
+            metrics.enable(__version__)
         self.database = Database(settings.storage.url)
         self.database.on_broken = partial(asyncio.get_running_loop().call_soon_threadsafe, self._stop.set)
         self._take_lock()
@@ -112,15 +115,18 @@ class Daemon:
         self.reminders = Reminders(self.database, lambda: self.settings, self._name)
         self.late = LatePass(self.database, self.cage, self.resolver, self._received)
         self.intake.after = self.reminders.after = self._planned
+        self.health = Health(self.database, lambda: self.settings)
+        self.textfile = Worker("metrics", self._write_metrics)
         self.record = Worker("record", lambda: self.keeper.round(clock()))
         self.watchdog = Watchdog()
-        for worker in (*self._loops(), self.record, self.late.worker):
+        for worker in (*self._loops(), self.record, self.late.worker, self.textfile):
             self._tasks.append(asyncio.create_task(worker.run(), name=worker.name))
         for worker in self._loops():
             self.watchdog.watch(worker.name, worker.overdue)
         self._tasks.append(asyncio.create_task(self._look_around(), name="presence"))
         self._schedule = start_schedule(self._jobs())
         await self._open_edges()
+        await self._open_status_page()
         notify("READY=1", f"STATUS={len(settings.inbox)} inboxes, {len(settings.agents)} agents")
         maillog.started("ticketgate", settings.storage.url.partition("@")[2] or settings.storage.url)
 
@@ -201,6 +207,12 @@ class Daemon:
         for mailbox in receive.imap.values():
             self._serve_mailbox(mailbox)
 
+    async def _open_status_page(self) -> None:
+        self.status_page = StatusPage(self.health.look)
+        if self.settings.metrics.listen:
+            (listening,) = open_sockets((f"inet:{self.settings.metrics.listen}",), "metrics")
+            await self.status_page.start(listening)
+
     def _serve_mailbox(self, mailbox: Imap) -> None:
         async def may_read() -> bool:
             return await asyncio.to_thread(self.presence.lead, f"mailbox:{mailbox.handle}")
@@ -217,6 +229,8 @@ class Daemon:
         for name, task in found.items():
             self._tasks.append(asyncio.create_task(task.run(self._stop), name=name))
             self.watchdog.watch(name, task.beat.overdue)
+            if isinstance(task, MailboxReader):
+                self.health.silent[name] = (task.silent, mailbox.alert_after.total_seconds())
 
     def _listener(self, rules: ListenerRules) -> Listener:
         return Listener(
@@ -243,6 +257,8 @@ class Daemon:
         self.intake.worker.wake()
 
     def _planned(self, plan: Plan) -> None:
+        if metrics.enabled():
+            self.health.hear(plan)
         if plan.notices:
             self.outbox.worker.wake()
         if plan.releases:
@@ -258,8 +274,17 @@ class Daemon:
             Job("watchdog", 10, self._watch),
         ]
         if self.settings.metrics.textfile:
-            jobs.append(Job("metrics", 30, lambda: metrics.write_textfile(Path(self.settings.metrics.textfile))))
+            jobs.append(Job("metrics", 30, self.textfile.wake))
         return jobs
+
+    async def _write_metrics(self) -> bool:
+        if self.settings.metrics.textfile:
+            await self.health.look()
+            try:
+                await asyncio.to_thread(metrics.write_textfile, Path(self.settings.metrics.textfile))
+            except OSError as error:
+                maillog.alerted("the metrics cannot be written", str(error))
+        return False
 
     def _watch(self) -> None:
         if not self.database.broken:
@@ -332,8 +357,9 @@ class Daemon:
         self._stop.set()
         for listener in self._listeners:
             await listener.stop(STOP_SECONDS / 2)
+        await self.status_page.stop()
         self._schedule.stop()
-        for worker in (*self._loops(), self.record, self.late.worker):
+        for worker in (*self._loops(), self.record, self.late.worker, self.textfile):
             worker.stop()
         _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS / 2)
         for task in late:

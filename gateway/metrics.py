@@ -60,6 +60,11 @@ def enable(version: str = "") -> None:
     _set("build_info", 1, version)
 
 
+def enabled() -> bool:
+    """Whether anybody measures: what costs more than a counter is left out otherwise."""
+    return _registry is not None
+
+
 def exposition() -> bytes:
     """All metrics in the Prometheus text format; empty while not enabled."""
     if _registry is None:

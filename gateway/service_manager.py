@@ -51,4 +51,4 @@ class Watchdog:
 
 
 def _patience_for(name: str) -> float:
-    return STALE_MAILBOX_SECONDS if name.startswith(("imap ", "junk ")) else STALE_SECONDS
+    return STALE_MAILBOX_SECONDS if name.startswith(("imap ", "sent ", "junk ", "copies ")) else STALE_SECONDS

@@ -155,7 +155,10 @@ class Intake:
         except Exception as error:  # noqa: BLE001  one mail must not stop the others
             await self._trouble(mail, error)
             return
-        maillog.decided(mail.id, plan, message_id=findings.message.message_id, queue_id=mail.envelope.queue_id)
+        ids = {"message_id": findings.message.message_id, "queue_id": mail.envelope.queue_id}
+        maillog.decided(mail.id, plan, rule=plan.ground, **ids)
+        for verb in plan.commanded:
+            maillog.commanded("", verb, "held" if plan.outcome == "hold" else "done", ticket=plan.ticket)
         if findings.body.source == "unreadable":
             maillog.unreadable(mail.id, findings.message.unreadable)
         self.after(plan)

@@ -245,3 +245,7 @@ def _check_limits(settings: Settings, site: TomlFile) -> None:
     listen = settings.metrics.listen
     if listen and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}", listen):
         site.mistake("metrics.listen", f'"{listen}" is no address; write "127.0.0.1:9797"')
+    elif listen and not _is_loopback(listen.rpartition(":")[0].strip("[]")):
+        site.mistake(
+            "metrics.listen", "only on loopback: there is no login; use textfile, or a proxy that asks for one"
+        )

@@ -365,6 +365,8 @@ class Draft:
             repeats=tuple(self._repeats),
             undelivered=tuple(self._undelivered),
             retry_at=retry_at,
+            ground=case.match.ground,
+            commanded=tuple(c.verb for c in case.orders.commands) if case.agent_proven else (),
             explanation=(*_matched(case), *self._lines),
         )
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from datetime import datetime
 
-from gateway import settings
+from gateway import metrics, settings
 from gateway.ingest.beat import Beat
 from gateway.ingest.imap_client import ImapError, ImapSession, LoginRefused, Refused, open_mailbox
 from gateway.ingest.imap_folder import (
@@ -199,10 +200,15 @@ class MailboxReader:
     def _succeeded(self) -> None:
         self.beat.come_round()
         self.last_success = asyncio.get_running_loop().time()
+        metrics.intake_worked(self._envelope.source, time.time())
         self._failures = 0
         for problem in sorted(self._problems & {"login", "folder", "silent", "storing", "trouble"}):
             self._problems.discard(problem)
             self._announce(problem, "")
+
+    def silent(self) -> float:
+        """Seconds since the last complete pass; where another gateway reads the mailbox, since that was seen."""
+        return asyncio.get_running_loop().time() - self.last_success if self.last_success else 0.0
 
     def _report(self, problem: str, text: str) -> None:
         """The same problem may be reported again and again; how often people hear of it is the alarm's business."""

@@ -163,6 +163,8 @@ class Plan:
     withdrawn: tuple[int, ...] = ()  # events of this ticket whose waiting mails are not sent (#undo)
     repeats: tuple[Repeat, ...] = ()  # mails that are sent once more, as they were
     retry_at: datetime | None = None  # outcome "wait": when to evaluate again
+    ground: str = ""  # on which the ticket was found; "" none was
+    commanded: tuple[str, ...] = ()  # verbs an agent's mail ordered, done or (outcome "hold") not
     explanation: tuple[str, ...] = ()  # the story, one line a step, for `ticketgate explain`
 
 

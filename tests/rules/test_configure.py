@@ -315,6 +315,7 @@ def test_what_is_wrong_with_an_inbox_is_told(tmp_path: Path, old: str, new: str,
         ('[retention]\nrun_at = "off"', 'toml:10: retention.run_at: "off" is no time of day'),
         ('[storage]\nurl = "mysql://x"', 'toml:10: storage.url: write "sqlite:/path/to/file"'),
         ('[metrics]\nlisten = "9797"', 'toml:10: metrics.listen: "9797" is no address'),
+        ('[metrics]\nlisten = "0.0.0.0:9797"', "toml:10: metrics.listen: only on loopback"),
     ],
 )
 def test_what_does_not_fit_together_is_told(tmp_path: Path, lines: str, said: str) -> None:

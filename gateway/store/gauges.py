@@ -1,0 +1,72 @@
+"""What is measured for a monitoring system: a few numbers about the whole store, each by an index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from gateway.store.deliveries import OPEN
+from gateway.store.schema import deliveries, events, journal, tickets
+
+_ANSWERS = (
+    sa.select(events.c.at)
+    .where(events.c.kind == "answer", events.c.public.is_(True))
+    .order_by(events.c.number)
+    .limit(2)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """The numbers at one moment. Ages are of the oldest row, 0 without one; ``size`` in bytes."""
+
+    received: int  # mails that are taken over and not decided
+    oldest_received: timedelta
+    outbox: int  # deliveries that have not ended, held ones too
+    oldest_outbox: timedelta  # of those that nobody holds
+    tickets: Mapping[str, int]  # by state
+    held: Mapping[str, int]  # by reason
+    size: int
+
+
+def measure(tx: Connection, now: datetime) -> Gauges:
+    """The numbers now."""
+    received, first_received = _count(tx, journal.c.received_at, journal.c.state == "received")
+    outbox, _ = _count(tx, deliveries.c.queued_at, deliveries.c.state.in_(OPEN))
+    _, first_queued = _count(tx, deliveries.c.queued_at, deliveries.c.state.in_([s for s in OPEN if s != "held"]))
+    by_state = tx.execute(sa.select(tickets.c.state, sa.func.count()).group_by(tickets.c.state))
+    by_reason = sa.select(journal.c.reason, sa.func.count()).where(journal.c.state == "held").group_by(journal.c.reason)
+    return Gauges(
+        received=received,
+        oldest_received=now - first_received if first_received else timedelta(),
+        outbox=outbox,
+        oldest_outbox=now - first_queued if first_queued else timedelta(),
+        tickets={str(state): int(number) for state, number in by_state},
+        held={str(reason): int(number) for reason, number in tx.execute(by_reason)},
+        size=_size(tx),
+    )
+
+
+def find_first_answer(tx: Connection, ticket: int) -> timedelta | None:
+    """How long its customer waited for the only answer there is; None when there is none, or more than one."""
+    opened = tx.execute(sa.select(tickets.c.created_at).where(tickets.c.number == ticket)).scalar()
+    answers = tx.execute(_ANSWERS.where(events.c.ticket == ticket)).scalars().all()
+    return answers[0] - opened if opened is not None and len(answers) == 1 else None
+
+
+def _count(
+    tx: Connection, column: sa.Column[datetime], condition: sa.ColumnElement[bool]
+) -> tuple[int, datetime | None]:
+    row = tx.execute(sa.select(sa.func.count(), sa.func.min(column)).where(condition)).one()
+    return int(row[0]), row[1]
+
+
+def _size(tx: Connection) -> int:
+    if tx.dialect.name == "postgresql":
+        return int(tx.execute(sa.select(sa.func.pg_database_size(sa.func.current_database()))).scalar_one())
+    pages = tx.exec_driver_sql("PRAGMA page_count").scalar_one()
+    return int(pages) * int(tx.exec_driver_sql("PRAGMA page_size").scalar_one())
