@@ -224,7 +224,7 @@ def _is_loopback(host: str) -> bool:
 
 def _check_limits(settings: Settings, site: TomlFile) -> None:
     security, commands = settings.security, settings.commands
-    for key in ("loop_limit", "new_ticket_limit"):
+    for key in ("loop_limit", "new_ticket_limit", "begin_limit"):
         value = getattr(security, key)
         if not _PER_HOUR.fullmatch(value):
             site.mistake(f"security.{key}", f'"{value}" is no limit; mails are counted by the hour: write "10/1h"')

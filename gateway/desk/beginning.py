@@ -110,6 +110,9 @@ def _not_allowed(case: Case) -> Problem | None:
     handles = {inbox.handle for inbox in found if inbox is not None} | {case.mail.envelope.inbox}
     if len(handles) > 1:
         return Problem("new-inboxes", {"verb": "new", "value": ", ".join(sorted(handles))})
+    limit = case.settings.security.begin_limit
+    if case.facts.begun_by_agent >= int(limit.partition("/")[0]):
+        return Problem("new-limit", {"verb": "new", "value": limit.partition("/")[0]})
     if not may_read(case, case.mail.envelope.inbox):
         return Problem("new-foreign", {"verb": "new", "value": case.inbox.name})
     return None

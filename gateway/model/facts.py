@@ -144,6 +144,7 @@ class Facts:
     acks_last_hour: int = 0
     mails_to_ticket: Mapping[int, int] = field(default_factory=dict)  # ticket -> mails of this author within the hour
     new_tickets_by_author: int = 0  # within the hour
+    begun_by_agent: int = 0  # tickets the author, an agent, began with #new within the hour, from any own address
     same_body_ticket: int = 0  # ticket of a mail with the same body within 24 h; 0 none
     recent_subjects: Mapping[int, str] = field(default_factory=dict)  # ticket -> subject, the author wrote to it lately
     agents: Mapping[str, Person] = field(default_factory=dict)  # handle -> party of every agent

@@ -80,6 +80,8 @@ class Security:
     """Mails per ticket from one sender; above: quarantine."""
     new_ticket_limit: str = "30/1h"
     """New tickets per sender; above: quarantine."""
+    begin_limit: str = "20/1h"
+    """Tickets an agent begins with #new; above: refused."""
     sender_block: tuple[str, ...] = ()
     """Addresses or "*@domain" whose mail goes to quarantine."""
     strip_types: tuple[str, ...] = ()

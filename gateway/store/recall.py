@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam
 from gateway.address import client_network, fold_address, split_tag
 from gateway.model import Clues, Facts, Findings, InboundMail, MessageIdFact, Proof, TicketFacts
 from gateway.reference import guess_key, looks_like_token
-from gateway.settings import Inbox, Settings
+from gateway.settings import Agent, Inbox, Settings
 from gateway.store.journal import JournalState, comparable_date
 from gateway.store.loading import MAX_NUMBER, load_tickets, to_message_id
 from gateway.store.people import find_persons, is_blocked
@@ -91,6 +91,17 @@ _RECENT_MAILS = (
         journal.c.proof.in_(bindparam("proofs", expanding=True)),
     )
     .group_by(journal.c.ticket)
+)
+_BEGUN = (
+    sa.select(sa.func.count())
+    .select_from(journal)
+    .where(
+        journal.c.author.in_(bindparam("addresses", expanding=True)),
+        journal.c.received_at > bindparam("since"),
+        journal.c.opened.is_(True),
+        journal.c.reason == "agent-wrote",
+        journal.c.id != bindparam("own"),
+    )
 )
 _RECENT_SUBJECTS = (
     sa.select(tickets.c.number, tickets.c.subject)
@@ -173,6 +184,7 @@ def recall(
         acks_last_hour=acks_last_hour,
         mails_to_ticket=per_ticket,
         new_tickets_by_author=opened,
+        begun_by_agent=_begun(tx, agent, mail.id, now) if agent else 0,
         same_body_ticket=same_body,
         recent_subjects={} if agent else _recent_subjects(tx, address, mail.id, now, settings),
         agents=agents,
@@ -322,6 +334,12 @@ def _recent_mails(tx: Connection, address: str, proof: Proof, own: int, now: dat
     asked = {"its_author": address, "since": now - _HOUR, "own": own, "proofs": proofs}
     rows = tx.execute(_RECENT_MAILS, asked).all()
     return {row.ticket: row.mails for row in rows}, sum(int(row.opened) for row in rows)
+
+
+def _begun(tx: Connection, agent: Agent, own: int, now: datetime) -> int:
+    """How many tickets this agent began within the hour."""
+    addresses = [fold_address(address) for address in (agent.address, *agent.also)]
+    return tx.execute(_BEGUN, {"addresses": addresses, "since": now - _HOUR, "own": own}).scalar_one()
 
 
 def _recent_subjects(tx: Connection, address: str, own: int, now: datetime, settings: Settings) -> dict[int, str]:

@@ -223,6 +223,24 @@ def test_only_formatted_it_is_not_carried_out(desk: Beginning) -> None:
     refused(desk, desk.road.outbox(), "only in the formatted part")
 
 
+def test_so_many_customers_an_hour_are_written_to_first_and_no_more(database: Database) -> None:
+    limited = replace(DESK, security=replace(DESK.security, begin_limit="2/1h"))
+    desk = Beginning(database, limited)
+    for number in (1, 2):
+        assert to(
+            desk.begin(f"#new c{number}@customer.test Order\n\nHello!", message_id=f"<n{number}@corp.test>"), ALICE
+        )
+    sent = desk.begin(f"#new {JANE} Order\n\nHello Jane!", message_id="<n3@corp.test>")
+    assert [m.recipient for m in sent] == [ALICE]
+    said = " ".join(text_of(sent[0]).split())
+    assert "You wrote to 2 customers with #new within the hour, as many as one may: try again in an hour." in said
+    assert "Hello Jane!" in said and desk.tickets() == [1, 2]
+    assert desk.begin(f"#new {TOM} Order\n\nHello!", who=BOB, message_id="<n4@corp.test>")[0].recipient == TOM
+    desk.road.now += timedelta(hours=1)
+    again = desk.begin(f"#new {JANE} Order\n\nHello Jane!", message_id="<n5@corp.test>")
+    assert JANE in {m.recipient for m in again}
+
+
 def test_a_blocked_address_is_not_written_to(database: Database) -> None:
     desk = Beginning(database, replace(DESK, security=Security(sender_block=("*@customer.test",))))
     refused(desk, desk.begin(), "Mail of jane@customer.test is blocked here")
