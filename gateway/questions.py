@@ -136,6 +136,8 @@ class StoppedMail:
     author: str
     reason: str
     at: datetime
+    subject: str = ""  # as it was written
+    proven: bool = False  # that the author wrote it
     ticket: int = 0
     event: int = 0  # the held event of the ticket it waits beside; 0 none
     quarantine: bool = False  # loops, floods, blocked senders; else it waits beside a ticket

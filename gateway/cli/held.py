@@ -63,6 +63,7 @@ def _list(tx: Connection, options: argparse.Namespace) -> None:
             "received": when(row.envelope.received_at),
             "reason": row.reason,
             "author": row.author or "nobody",
+            "subject": show(row.subject),
             "ticket": row.ticket or "",
             "to": show(row.envelope.recipient),
             "message_id": row.message_id,
@@ -70,4 +71,9 @@ def _list(tx: Connection, options: argparse.Namespace) -> None:
         for row in journal.list_held(tx)
         if options.kind == "all" or (row.reason in _QUARANTINE) == (options.kind == "quarantine")
     ]
-    print_table(rows, ["row", "received", "reason", "author", "ticket", "to"], stretch="author", as_json=options.json)
+    print_table(
+        rows,
+        ["row", "received", "reason", "author", "ticket", "to", "subject"],
+        stretch="subject",
+        as_json=options.json,
+    )

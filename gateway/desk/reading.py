@@ -196,6 +196,8 @@ def _stopped_row(mail: StoppedMail) -> dict[str, object]:
         "ticket": mail.ticket,
         "reason": mail.reason,
         "author": mail.author,
+        "subject": mail.subject,
+        "proven": mail.proven,
         "at": mail.at.isoformat(),
         "decidable": decidable(mail),
     }

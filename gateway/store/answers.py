@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from gateway.model import Attachment, Person, State
+from gateway.model import Attachment, Person, Proof, State
 from gateway.questions import (
     UNSOLVED,
     Answer,
@@ -248,6 +248,8 @@ def _stopped(tx: Connection, asked: Stopped) -> tuple[StoppedMail, ...]:
         sa.select(
             journal.c.id,
             journal.c.author,
+            journal.c.subject,
+            journal.c.proof,
             journal.c.reason,
             journal.c.received_at,
             journal.c.ticket,
@@ -266,6 +268,8 @@ def _stopped(tx: Connection, asked: Stopped) -> tuple[StoppedMail, ...]:
         StoppedMail(
             row=row.id,
             author=row.author,
+            subject=row.subject,
+            proven=row.proof not in ("", Proof.NONE),
             reason=row.reason,
             at=row.received_at,
             ticket=row.ticket,

@@ -120,7 +120,7 @@ def remove_raw(erasing: Erasing, rows: Collection[int]) -> None:
 
 def forget_mails(erasing: Erasing, rows: Collection[int], *, author: bool) -> None:
     """What the rows say about mails: their story; with ``author`` also who wrote them, from where."""
-    about: dict[str, Any] = {"story": None, "instruction": None, "body_sha256": "", "reason": ""}
+    about: dict[str, Any] = {"story": None, "instruction": None, "body_sha256": "", "reason": "", "subject": ""}
     if author:
         names = ("reverse_path", "client_address", "helo", "queue_id", "submitter", "author", "message_id")
         about |= dict.fromkeys(names, "")

@@ -73,6 +73,7 @@ class JournalRow:
     event: int
     opened: bool
     author: str
+    subject: str  # of a held mail, as it was written; "" otherwise
     message_id: str
     story: Mapping[str, Any]  # see finish
 
@@ -151,6 +152,7 @@ def _new_row(envelope: Envelope, sha256: str, key: str) -> dict[str, Any]:
         "opened": False,
         "author": "",
         "proof": "",
+        "subject": "",
         "message_id": "",
         "body_sha256": "",
     }
@@ -161,6 +163,7 @@ def _returning_id(statement: sqlite.Insert | postgresql.Insert) -> sa.Executable
     return statement.returning(journal.c.id)
 
 
+_LONGEST_SUBJECT = 200  # characters: a line of a list
 _FINISH = sa.update(journal).where(
     journal.c.id == bindparam("row"),
     journal.c.attempts == bindparam("claimed"),
@@ -236,6 +239,7 @@ def finish(tx: Connection, mail: InboundMail, findings: Findings, plan: Plan, no
             "opened": plan.opens_ticket,
             "author": author,
             "proof": authentication.proof,
+            "subject": findings.message.subject[:_LONGEST_SUBJECT] if state is JournalState.HELD else "",
             "message_id": findings.message.message_id,
             "date": comparable_date(findings.message.date),
             "body_sha256": findings.message.body_sha256,
@@ -377,6 +381,7 @@ def _rows(tx: Connection, condition: sa.ColumnElement[bool], limit: int) -> list
             event=row.event,
             opened=row.opened,
             author=row.author,
+            subject=row.subject,
             message_id=row.message_id,
             story=row.story or {},
         )

@@ -117,6 +117,7 @@ journal = Table(
     _flag("opened"),  # it opened that ticket
     _key("author"),  # folded address of the author; "" nobody
     _words("proof"),
+    _words("subject"),  # as the reader in the cage found it, while the mail is held: what a list shows of it; else ""
     _key("message_id"),
     _moment("date", nullable=True),
     _key("body_sha256"),

@@ -57,6 +57,23 @@ def test_the_list_says_what_can_be_done_with_each_mail(desk: Desk) -> None:
     assert "Reply with #notspam q17" in text_of(mail)
 
 
+def test_the_list_shows_the_subject_as_data_and_that_nothing_proves_it(desk: Desk) -> None:
+    token = desk.road.settings.keys.make_token("t", 1, 0, 31)
+    text = f"You \u202ewon\u202c a prize support+{token}@desk.test " + "x" * 300
+    desk.road.arrive(make_mail("win@prize.test", "Click.", subject=text, message_id="<p@x.test>"), proof=Proof.NONE)
+    lines = text_of(listed(desk)).splitlines()
+    first, second = (next(n for n, line in enumerate(lines) if line.startswith(f"  {row} ")) for row in ("q2", "q1"))
+    assert lines[first + 1].startswith('         "You won a prize ') and lines[first + 1].endswith('"  (not proven)')
+    assert token not in "".join(lines) and "\u202e" not in "".join(lines) and len(lines[first + 1]) < 100
+    assert lines[second + 1] == '         "Prize again"', "signed by its domain"
+
+
+def test_the_subject_is_kept_only_while_the_mail_is_held(desk: Desk) -> None:
+    answer(desk, CAROL, listed(desk), "#notspam q1")
+    with desk.road.database.begin() as tx:
+        assert [row.subject for row in journal.find(tx, row_id=1)] == [""]
+
+
 @pytest.mark.parametrize("way", ["tap", "#notspam q1", "#ham 1", "notspam q1"])
 def test_a_lead_lets_a_mail_in_and_it_is_a_ticket_like_any(desk: Desk, way: str) -> None:
     mail = listed(desk)

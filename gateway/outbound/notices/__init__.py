@@ -52,7 +52,7 @@ command            about, in_reply_to (the command mail); done: a line for each 
 list               verb (list, search, settings …), subject (of the command mail), list (yours, mine, free …) or title,
                    count, query, more ("1": there are more), rows (JSON: [{number, subject, who, state, owner, wait,
                    span, until, late, changed, snippet}], see rows.py), stopped (JSON: [{row, ticket, reason, author,
-                   at}]), text, done, problem; no ticket
+                   subject, proven, at}]), text, done, problem; no ticket
 help               topic (a verb; with synopsis, effect, examples, also, who, in_subject), subject;
                    text replaces the built-in list; with or without a ticket
 digest             sections (JSON: [{title: late|yours|free, rows: [{number, subject, who, wait, span, until}]}]),

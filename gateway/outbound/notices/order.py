@@ -125,13 +125,19 @@ def _row_line(scene: Scene, row: dict[str, Any]) -> str:
 
 
 def _stopped_line(scene: Scene, row: dict[str, Any], links: tuple[Link, ...]) -> str:
-    """One held or quarantined mail: its row, the ticket it waits beside, why, whose, since when; its links."""
+    """One held or quarantined mail: its row, the ticket it waits beside, why, whose, since when, about what; its links.
+
+    Author and subject are what the mail says; that nothing proves it is said beside them.
+    """
     where = f"#{row['ticket']}" if row.get("ticket") else "-"
     when = say_day(datetime.fromisoformat(str(row["at"])), scene.words, scene.now, clock=True)
     author = cell(row.get("author") or scene.words.say("nobody"))
     why = _worded(scene, "stopped", str(row["reason"]))
     line = f"  {'q' + str(row['row']):<6} {where:<6} {why:<19} {author:<28} {when}"
-    return "\n".join((line, *(f"         {_tapped(scene, link)}:  {link.href}" for link in links)))
+    subject = subject_of(row, scene.words)
+    said = f'         "{subject}"' if row.get("subject") else f"         {subject}"
+    said += "" if row.get("proven") else f"  ({scene.words.say('stopped_author-unproven')})"
+    return "\n".join((line, said, *(f"         {_tapped(scene, link)}:  {link.href}" for link in links)))
 
 
 def _tapped(scene: Scene, link: Link) -> str:
