@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.desk import RESTS_WITHIN, Seen
+from tests.faults.desk import Seen
 from tests.support.smtp_sink import Taken
 
 CUSTOMERS = "@customer.test"
@@ -65,7 +65,7 @@ def check(seen: Seen, expected: Outcome | None, public: dict[str, set[str]]) -> 
     found += _delivered(seen)
     found += _authorised(seen, public)
     if seen.restless:
-        found.append(f"I5/I6: {seen.restless}, without help it should be in {RESTS_WITHIN:.0f} s")
+        found.append(f"I5/I6: {seen.restless}")
     found += [f"I7: {refusal}" for refusal in seen.refusals]
     return found
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.rows import Rows, connect
+from tests.faults.rows import Rows, connect, find_waiting
 from tests.support.gateway import Gateway
 from tests.support.real import need
 from tests.support.smtp_sink import Sink
@@ -408,7 +408,8 @@ class Desk:
             elif life.ready and at_rest():
                 return ""
             elif time.monotonic() - life.began > patience:
-                return f"not at rest {patience:.0f} s after the start"
+                why = find_waiting(self.rows()) or ["nothing waits in the database"]
+                return "\n  ".join([f"not at rest {patience:.0f} s after the start:", *why])
             time.sleep(0.01 if not life.ready else 0.03)
 
 

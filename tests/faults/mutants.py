@@ -14,6 +14,11 @@ def apply(name: str) -> None:
     _MUTANTS[name]()
 
 
+def names() -> list[str]:
+    """All of them."""
+    return list(_MUTANTS)
+
+
 def _mutant(function: Callable[[], None]) -> Callable[[], None]:
     _MUTANTS[function.__name__] = function
     return function
@@ -68,16 +73,16 @@ def forgets_an_effect() -> None:
 @_mutant
 def takes_answers_for_automatic() -> None:
     """I3: an answer whose transmission was cut short is never sent again."""
-    _enqueue_as(automatic=True)
+    _lost_becomes("answer", {"state": "unknown", "due_at": None, "lease_owner": ""})
 
 
 @_mutant
 def takes_automatic_mail_for_answers() -> None:
     """I3: automatic mail whose transmission was cut short is sent again."""
-    _enqueue_as(automatic=False)
+    _lost_becomes("ack", {"state": "queued", "lease_owner": ""})
 
 
-def _enqueue_as(*, automatic: bool) -> None:
+def _lost_becomes(kind: str, values: dict[str, Any]) -> None:
     from gateway.store import deliveries
 
     real = deliveries.claim_due
@@ -86,9 +91,8 @@ def _enqueue_as(*, automatic: bool) -> None:
         import sqlalchemy as sa
 
         table = deliveries.deliveries
-        lost = (table.c.state == "transmitting") & (table.c.lease_owner != arguments[1])
-        kind = table.c.kind == "answer" if automatic else table.c.kind != "answer"
-        tx.execute(sa.update(table).where(lost, kind).values(automatic=automatic))
+        lost = (table.c.state == "transmitting") & (table.c.lease_owner != arguments[1]) & (table.c.kind == kind)
+        tx.execute(sa.update(table).where(lost).values(**values))
         return real(tx, *arguments)
 
     deliveries.claim_due = claim_due
