@@ -39,7 +39,7 @@ from tests.support.smtp_sink import Sink, smtp_sink
 BACKLOG = 60
 """No new matter while so many mails wait at Postfix."""
 PATIENCE = 180.0
-"""Seconds for everything to come to rest when the killing is over."""
+"""Seconds for a gateway to start, and for everything to come to rest when the killing is over: no measure of speed."""
 STEPS = ("5s", "10s")
 """When agents are reminded of a customer who waits."""
 SOON = 15.0
@@ -95,7 +95,7 @@ class Soak:
             stack.enter_context(postfix)
             for gateway in self.gateways:
                 stack.callback(gateway.kill)
-                gateway.start()  # the first one makes the keys that all have
+                self._start(gateway)  # the first one makes the keys that all have
             people = People(postfix, sink, random.Random(self._seed))
             self._disturb(people, postfix, seconds, rate, say, played)
             restless, rows = self._rest(postfix, sink, played)
@@ -159,7 +159,7 @@ class Soak:
                 self._note(gateway, "restart")
                 played.restarts += 1
                 self._end(gateway, played)
-                gateway.start()
+                self._start(gateway)
             else:
                 self._note(gateway, "pause")
                 played.pauses += 1
@@ -178,7 +178,17 @@ class Soak:
             self._note(gateway, "kill again")
             played.kills += 1
             gateway.kill()
-        gateway.start()
+        self._start(gateway)
+
+    def _start(self, gateway: Gateway) -> None:
+        try:
+            gateway.start(patience=PATIENCE, PYTHONFAULTHANDLER="1")
+        except AssertionError as error:
+            if gateway.process is not None:  # where all its threads are, into its log
+                gateway.signal(signal.SIGABRT)
+                with suppress(subprocess.TimeoutExpired):
+                    gateway.process.wait(10)
+            raise AssertionError(f"{error}\n{gateway.log()}") from None
 
     def _end(self, gateway: Gateway, played: Played) -> None:
         try:
@@ -196,7 +206,7 @@ class Soak:
                 played.violations.append(f"I5: {gateway.folder.name} ended by itself with {code}")
                 self._note(gateway, "found dead")
                 gateway.kill()
-                gateway.start()
+                self._start(gateway)
 
     def _note(self, gateway: Gateway, deed: str) -> None:
         with (self._folder / "deeds.log").open("a") as log:
@@ -242,7 +252,7 @@ class Soak:
         played.violations += _every_mail_once(people.sent, list(arrived), rows["journal"], arrived)
         played.violations += check(seen, None, people.public)
         played.violations += _one_answer_each(people, rows["events"])
-        played.violations += _every_reminder_once(rows, bool(restless))
+        played.violations += every_reminder_once(rows, bool(restless))
         played.violations += [f"I7: {line}" for line in postfix.log().splitlines() if "status=bounced" in line]
         played.mails, played.taken = people.sent, len(sink.taken)
         played.states = Counter(row["state"] for row in rows["deliveries"])
@@ -322,7 +332,7 @@ def _one_answer_each(people: People, events: list[dict[str, object]]) -> list[st
     return found
 
 
-def _every_reminder_once(rows: Table, restless: bool) -> list[str]:
+def every_reminder_once(rows: Table, restless: bool) -> list[str]:
     """Between two words of anybody each step of the clock comes once at most; all have come where somebody waits."""
     found = []
     reminded: Counter[int] = Counter()

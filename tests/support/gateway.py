@@ -153,10 +153,17 @@ class Gateway:
 
     # -------------------------------------------------------------- the process
 
-    def start(self, *, command: Sequence[str] = (), pass_fds: Sequence[int] = (), **environment: str) -> Gateway:
+    def start(
+        self,
+        *,
+        command: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
+        patience: float = PATIENCE,
+        **environment: str,
+    ) -> Gateway:
         """Start and wait until it tells systemd that it is ready. ``command`` is put in front of the daemon's own."""
         self.launch(command=command, pass_fds=pass_fds, **environment)
-        self.wait_notified("READY=1")
+        self.wait_notified("READY=1", patience=patience)
         if self.socket.exists():
             # Postfix' delivery agent runs as user postfix; an operator puts that user into the socket's group.
             self.socket.chmod(0o666)
