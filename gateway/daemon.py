@@ -44,12 +44,14 @@ from gateway.receive import Receiver
 from gateway.resolver import Resolver
 from gateway.safekeeping.keeper import Keeper
 from gateway.safekeeping.tokens import AccessTokens
+from gateway.safekeeping.upgrade import upgrade
 from gateway.schedule import Job, start_schedule
 from gateway.service_manager import Watchdog, notify
 from gateway.settings import Imap, Settings
 from gateway.status_page import StatusPage
 from gateway.store.database import Database
 from gateway.store.presence import Presence
+from gateway.store.revisions import SchemaError
 from gateway.store.setback import bring_forward
 from gateway.threading.clues import is_bad_token
 from gateway.workers import Intake, Outbox, Reminders, Worker
@@ -69,10 +71,15 @@ class Daemon:
     """One gateway. ``await start()``, then ``await run()`` until SIGTERM."""
 
     def __init__(
-        self, settings: Settings, reload: Callable[[], Settings] | None = None, resolver: DnsResolver | None = None
+        self,
+        settings: Settings,
+        reload: Callable[[], Settings] | None = None,
+        resolver: DnsResolver | None = None,
+        configuration: Path | None = None,
     ) -> None:
         self.settings = settings
         self._reload = reload
+        self._configuration = configuration
         self._name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._stop = asyncio.Event()
         self.resolver: DnsResolver = resolver or Resolver(settings.authentication.resolver)
@@ -95,12 +102,17 @@ class Daemon:
         self.keeper = Keeper(self.database, lambda: self.settings)
         self.keeper.open()
         self.presence = Presence(self.database, self._name, _is_gone)
+        self.database.withheld = "the database is not prepared yet"
+        asking = asyncio.create_task(_ask_for_time())
         try:
             await asyncio.to_thread(self._prepare_database)
         except TemporaryError as error:
             # The edges answer 451 until it is back: a mail server in front keeps everything meanwhile.
-            maillog.alerted("the database cannot be reached", str(error))
+            maillog.alerted("the database cannot be used yet", str(error))
+            self.database.withheld = str(error)
             self._tasks.append(asyncio.create_task(self._prepare_later(), name="database"))
+        finally:
+            asking.cancel()
         self.cage = Cage(settings.cage, self._rules())
         await self.cage.start()
         self.alarms = Alarms(self.database, lambda: self.settings, lambda: self.outbox.worker.wake())
@@ -127,7 +139,7 @@ class Daemon:
         self._schedule = start_schedule(self._jobs())
         await self._open_edges()
         await self._open_status_page()
-        notify("READY=1", f"STATUS={len(settings.inbox)} inboxes, {len(settings.agents)} agents")
+        notify("READY=1", self._status())
         maillog.started("ticketgate", settings.storage.url.partition("@")[2] or settings.storage.url)
 
     def _take_lock(self) -> None:
@@ -142,11 +154,14 @@ class Daemon:
             raise AlreadyRunningError(f"another ticketgate is running on {path}") from error
 
     def _prepare_database(self) -> None:
-        self.database.migrate()
-        self.database.check()
+        locked = self._lock is not None
+        upgrade(self.settings, self._configuration, self.database, clock(), locked=locked)
+        self.presence.enter()  # from now on nobody changes the tables
+        self.database.pin()
         with self.database.begin() as tx:
             self.keeper.begin(tx, clock())
             clockwork.start_rounds(tx, self.settings, clock())
+        self.database.withheld = ""
         for name in self.presence.announce(clock()):
             maillog.noted(f"gateway {name} is gone, what it had claimed is taken back")
 
@@ -156,10 +171,15 @@ class Daemon:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), _PRESENCE_PAUSE)
                 return
+            if self.database.withheld:
+                continue
             try:
                 gone = await asyncio.to_thread(self.presence.look_around, clock())
             except TemporaryError:
                 continue  # the workers meet the same trouble and say so; the next look puts it right
+            except SchemaError as error:
+                self._end_because(error.cause)
+                return
             for name in gone:
                 maillog.noted(f"gateway {name} is gone, what it had claimed is taken back")
             if gone:
@@ -181,9 +201,23 @@ class Daemon:
                 await asyncio.to_thread(self._prepare_database)
             except TemporaryError:
                 continue
+            except SchemaError as error:
+                self._end_because(error.cause)
+                return
             maillog.noted("the database is back")
+            notify(self._status())
             self._wake_workers()
             return
+
+    def _status(self) -> str:
+        """For `systemctl status`."""
+        waits = self.database.withheld
+        return f"STATUS={waits or f'{len(self.settings.inbox)} inboxes, {len(self.settings.agents)} agents'}"
+
+    def _end_because(self, cause: str) -> None:
+        """End as after a failed fsync: nothing more is written. The next start says what a person has to do."""
+        self.database.broken = cause
+        self._stop.set()
 
     def _rules(self) -> Rules:
         return Rules(
@@ -374,6 +408,13 @@ class Daemon:
         maillog.stopped("ticketgate")
         if self._lock is not None:
             os.close(self._lock)
+
+
+async def _ask_for_time() -> None:
+    """systemd gives a start five minutes; a backup and a migration may take longer, and say that they go on."""
+    while True:
+        notify("EXTEND_TIMEOUT_USEC=120000000")
+        await asyncio.sleep(30)
 
 
 def _is_gone(name: str) -> bool:

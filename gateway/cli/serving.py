@@ -11,14 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway import maillog
-from gateway.cli.exits import NOPERM, OK, UNAVAILABLE
+from gateway.cli.exits import CONFIG, NOPERM, OK, UNAVAILABLE
 from gateway.cli.opening import add_config
 from gateway.configure import find_path, load
 from gateway.daemon import AlreadyRunningError, Daemon
+from gateway.store.revisions import SchemaError
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
-    """Serve until SIGTERM. SIGHUP reloads. Exit 78 on a bad configuration, 69 when another daemon has the database."""
+    """Serve until SIGTERM. SIGHUP reloads.
+
+    Exit 78 on a bad configuration or tables that need a person, 69 when another daemon has the database.
+    """
     parser = argparse.ArgumentParser(prog="ticketgate serve", description=__doc__)
     add_config(parser)
     path = find_path(parser.parse_args(arguments).config)
@@ -43,12 +47,15 @@ def _end(code: int) -> int:
 
 
 async def _serve(path: Path) -> int:
-    daemon = Daemon(load(path), lambda: load(path))
+    daemon = Daemon(load(path), lambda: load(path), configuration=path)
     try:
         await daemon.start()
     except AlreadyRunningError as error:
         print(f"ticketgate: {error}", file=sys.stderr)
         return UNAVAILABLE
+    except SchemaError as error:
+        print(f"ticketgate: {error.cause}", file=sys.stderr)
+        return CONFIG
     except PermissionError as error:
         print(f"ticketgate: {error.filename or path}: {error.strerror or error}", file=sys.stderr)
         return NOPERM

@@ -10,6 +10,7 @@ import platform
 import secrets
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +59,35 @@ def _show(name: str, value: Any) -> None:
 
 
 def _db(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="ticketgate db", description="Check or migrate the database.")
+    parser = argparse.ArgumentParser(
+        prog="ticketgate db",
+        description="Check the database, or bring the tables of an earlier version to this one's. The gateway does the "
+        "same at its start. No gateway may run meanwhile; a backup is made first.",
+    )
     add_config(parser)
     parser.add_argument("deed", choices=["check", "migrate"])
+    parser.add_argument("--no-backup", action="store_true", help="migrate: you have a backup already")
     options = parser.parse_args(arguments)
+    from gateway.safekeeping.upgrade import upgrade
     from gateway.store.database import Database
+    from gateway.store.revisions import SchemaError
+    from gateway.store.schema import REVISION
 
     settings = read_settings(options, secrets=False)
     database = Database(settings.storage.url)
     try:
         if options.deed == "migrate":
-            database.migrate()
+            path, backup = find_path(options.config), not options.no_backup
+            done = upgrade(settings, path, database, datetime.now(UTC), backup=backup)
+            if done is not None and done.before:
+                print(f"migrated      {done.before} to {REVISION}")
+            if done is not None and done.backup is not None:
+                print(f"backup        {done.backup}")
+                print("To go back: install the version before, then  ticketgate restore --force", done.backup)
         database.check()
+    except SchemaError as error:
+        print(f"ticketgate: {error.cause}", file=sys.stderr)
+        return CONFIG
     finally:
         database.close()
     print("database ok")

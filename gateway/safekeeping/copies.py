@@ -44,6 +44,7 @@ from gateway.store.copying import (
 )
 from gateway.store.database import Database
 from gateway.store.recovery import Standing, make_safe, read_standing
+from gateway.store.revisions import demand, is_known
 from gateway.store.schema import REVISION
 
 MANIFEST = "manifest.json"
@@ -77,7 +78,7 @@ class PutBack(msgspec.Struct, kw_only=True):
 
     manifest: Manifest
     lost: Standing | None  # how far the store is known to have come since, from the start mark
-    kept: str  # the database that was there, beside the new one; "" none
+    kept: str  # where the database that was there is now; "" it is gone
     put: list[str]  # files that were missing and are there again
     differ: list[str]  # files that are there and are not those of the backup
     sent: int  # mails known to have been sent since
@@ -86,8 +87,11 @@ class PutBack(msgspec.Struct, kw_only=True):
 # ------------------------------------------------------------------ making one
 
 
-def back_up(settings: Settings, configuration: Path, target: Path, now: datetime) -> Manifest:
-    """Make a backup folder beside a running daemon. Raises CopyError, TemporaryError, OSError; then there is none."""
+def back_up(settings: Settings, configuration: Path | None, target: Path, now: datetime) -> Manifest:
+    """Make a backup folder beside a running daemon; also of a store that waits for its migration.
+
+    Raises CopyError, SchemaError, TemporaryError, OSError; then there is none.
+    """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CopyError(f"{target} exists already: each backup has a folder of its own")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -107,7 +111,7 @@ def back_up(settings: Settings, configuration: Path, target: Path, now: datetime
     return manifest
 
 
-def _fill(part: Path, settings: Settings, configuration: Path, now: datetime) -> Manifest:
+def _fill(part: Path, settings: Settings, configuration: Path | None, now: datetime) -> Manifest:
     seen: list[Standing] = []
 
     def look(tx: Connection) -> None:
@@ -116,13 +120,16 @@ def _fill(part: Path, settings: Settings, configuration: Path, now: datetime) ->
     (part / "store").mkdir()
     database = Database(settings.storage.url)
     try:
-        database.check()
+        revision = database.find_revision()
+        if not revision or not is_known(revision):
+            demand(revision)
         copy_out(database, part / "store", look)
     finally:
         database.close()
     files = [_entry(path, part) for path in sorted((part / "store").iterdir())]
     missing: list[str] = []
-    for kind, source, name in _named_files(settings, configuration, missing):
+    named = _named_files(settings, configuration, missing) if configuration is not None else ()
+    for kind, source, name in named:
         place = part / kind / name
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -135,7 +142,7 @@ def _fill(part: Path, settings: Settings, configuration: Path, now: datetime) ->
         files.append(_entry(place, part, str(source.absolute()), mode))
     return Manifest(
         version=__version__,
-        revision=REVISION,
+        revision=revision,
         storage="sqlite" if database.is_sqlite else "postgresql",
         made_at=now,
         standing=seen[0],
@@ -243,10 +250,10 @@ def restore(settings: Settings, folder: Path, manifest: Manifest, now: datetime,
     try:
         if manifest.storage != storage:
             raise CopyError(f"this backup is of a {manifest.storage} store, and the configuration names {storage}")
-        if storage == "postgresql" and manifest.revision != REVISION:
+        if not is_known(manifest.revision):
             raise CopyError(
-                f"this backup has schema {manifest.revision}, this version {REVISION}: restore it with ticketgate "
-                f"{manifest.version}, then upgrade"
+                f"this backup has schema {manifest.revision}, and this version knows {REVISION} at most: install "
+                f"ticketgate {manifest.version} or newer"
             )
         with alone(database):
             if not is_empty(database) and not force:
@@ -267,18 +274,18 @@ def _restore(database: Database, settings: Settings, folder: Path, manifest: Man
         make_safe(tx, manifest.made_at, mark.standing if mark else None)
         standing.append(read_standing(tx))
 
-    kept: Path | None = None
+    aside = f"before-restore-{now:%Y%m%dT%H%M%S}"
     if database.is_sqlite:
-        aside = f".before-restore-{now:%Y%m%dT%H%M%S}"
-        kept = put_back_file(database, folder / "store", aside, prepare)
+        kept = str(put_back_file(database, folder / "store", f".{aside}", prepare) or "")
     else:
-        put_back_tables(database, folder / "store", prepare)
+        kept = put_back_tables(database, folder / "store", manifest.revision, aside, prepare)
+        kept = kept and f"the schema {kept} of the database"
     note_sent(outside, sent, now)
     write_mark(outside, standing[0], now)
     return PutBack(
         manifest=manifest,
         lost=mark.standing if mark and ours else None,
-        kept=str(kept or ""),
+        kept=kept,
         put=[],
         differ=[],
         sent=len(sent),

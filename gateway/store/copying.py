@@ -25,8 +25,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import TemporaryError, TicketgateError
 from gateway.store.database import Database
+from gateway.store.presence import TABLES, lock_of
 from gateway.store.recovery import sent_keys
-from gateway.store.schema import deliveries, journal, metadata, tickets
+from gateway.store.revisions import find_revision, migrate
+from gateway.store.schema import REVISION, deliveries, journal, metadata, tickets
 
 DATABASE = "ticketgate.db"
 """The file of a SQLite copy."""
@@ -61,7 +63,8 @@ def copy_out(database: Database, folder: Path, look: Callable[[Connection], None
     with database.begin() as tx:
         tx.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         look(tx)
-        for name, columns in _tables():
+        ours = find_revision(tx) == REVISION
+        for name, columns in _tables() if ours else _tables_found(tx):
             _copy_table(tx, name, columns, folder / f"{name}.copy.zst")
 
 
@@ -86,9 +89,18 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _tables() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """PostgreSQL: the tables of this version and their columns, those first that others refer to."""
     for table in metadata.sorted_tables:
         yield table.name, tuple(column.name for column in table.columns)
     yield _INDEX, _INDEX_COLUMNS
+
+
+def _tables_found(tx: Connection) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The same of a database that has the tables of another version, as they are there."""
+    inspector = sa.inspect(tx)
+    order = inspector.get_sorted_table_and_fkc_names()
+    for name in [name for name, _ in order if name is not None and name != "alembic_version"]:
+        yield name, tuple(column["name"] for column in inspector.get_columns(name) if not column.get("computed"))
 
 
 def _cursor(tx: Connection) -> Any:
@@ -120,16 +132,8 @@ def alone(database: Database) -> Iterator[None]:
     """Nobody else works on the store while this lasts. Raises CopyError when somebody does."""
     path = database.sqlite_file
     if path is None:
-        with database.begin() as tx:
-            others = tx.execute(
-                sa.text(
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND application_name = 'ticketgate' AND pid <> pg_backend_pid()"
-                )
-            ).scalar_one()
-        if others:
-            raise CopyError(f"{others} connections of ticketgate are open on this database: stop every gateway first")
-        yield
+        with _alone_on_server(database):
+            yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -142,6 +146,35 @@ def alone(database: Database) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+_OTHERS = sa.text(
+    "SELECT coalesce(host(client_addr), 'this host') AS place, count(*) AS n FROM pg_stat_activity"
+    " WHERE datname = current_database() AND application_name = 'ticketgate' AND pid <> pg_backend_pid()"
+    " GROUP BY 1 ORDER BY 1"
+)
+
+
+@contextmanager
+def _alone_on_server(database: Database) -> Iterator[None]:
+    """The lock that keeps gateways out, and no connection of one that lost its own but not the others."""
+    database.let_go()
+    own = database.connection_of_its_own()
+    try:
+        try:
+            free = own.scalar(sa.select(sa.func.pg_try_advisory_lock(lock_of(TABLES))))
+            others = own.execute(_OTHERS).all()
+        except SQLAlchemyError as error:
+            raise TemporaryError(f"database: {error}") from error
+        if not free or others:
+            count, places = sum(row.n for row in others), ", ".join(row.place for row in others)
+            raise CopyError(
+                f"{count} connections of ticketgate are open on this database (from {places or 'nowhere'}):"
+                " stop every gateway first"
+            )
+        yield
+    finally:
+        own.close()
 
 
 def is_empty(database: Database) -> bool:
@@ -200,18 +233,38 @@ def put_back_file(database: Database, folder: Path, aside: str, prepare: Callabl
     return kept
 
 
-def put_back_tables(database: Database, folder: Path, prepare: Callable[[Connection], None]) -> None:
-    """PostgreSQL: replace everything by the copy in one transaction. What was there is gone."""
-    database.migrate()
-    database.check()
+def put_back_tables(
+    database: Database, folder: Path, revision: str, aside: str, prepare: Callable[[Connection], None]
+) -> str:
+    """PostgreSQL: replace everything by the copy in one transaction, and bring its tables to this version's.
+
+    Tables of this version are emptied. Others, which a migration made or has not made yet, are set aside whole, in a
+    schema of the database whose name is returned.
+    """
+    if not database.find_revision():
+        database.migrate()
     with database.begin() as tx:
-        names = ", ".join(f'"{name}"' for name, _ in _tables())
-        tx.execute(sa.text(f"TRUNCATE {names}"))
-        for name, columns in _tables():
+        same = find_revision(tx) == revision == REVISION
+        if same:
+            names = ", ".join(f'"{name}"' for name, _ in _tables())
+            tx.execute(sa.text(f"TRUNCATE {names}"))
+        else:
+            _set_aside(tx, aside)
+            migrate(tx, revision)
+        for name, columns in list(_tables() if same else _tables_found(tx)):
             _load_table(tx, name, columns, folder / f"{name}.copy.zst")
         for table in metadata.sorted_tables:
             _go_on_counting(tx, table)
+        migrate(tx)
         prepare(tx)
+    return "" if same else aside
+
+
+def _set_aside(tx: Connection, schema: str) -> None:
+    """Move all tables, with their indexes and sequences, into a schema that is made for them."""
+    tx.execute(sa.text(f'CREATE SCHEMA "{schema}"'))
+    for name in sa.inspect(tx).get_table_names():
+        tx.execute(sa.text(f'ALTER TABLE "{name}" SET SCHEMA "{schema}"'))
 
 
 def _load_table(tx: Connection, name: str, columns: tuple[str, ...], source: Path) -> None:

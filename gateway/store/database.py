@@ -19,12 +19,16 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.errors import TemporaryError, TicketgateError
+from gateway.store import revisions
+from gateway.store.engines import READERS, WRITERS, postgresql_engine, sqlite_engine, sqlite_path
+from gateway.store.engines import UnsafeStorageError as UnsafeStorageError
 from gateway.store.marks import OPTION
+from gateway.store.revisions import SchemaError as SchemaError
 from gateway.store.schema import REVISION
 
 T = TypeVar("T")
@@ -32,39 +36,16 @@ T = TypeVar("T")
 BATCH = 64
 """Most jobs that share one SQLite transaction."""
 
-BUSY_SECONDS = 10
-"""How long SQLite waits for another process' lock (backup, a CLI command) before the attempt is a TemporaryError."""
-
-_WRITERS = 4  # PostgreSQL only
-_READERS = 4
 _TRIES = 3
-_MIGRATION_LOCK = 0x7467  # any number, the same on every host
 _RETRIED_STATES = ("40001", "40P01")  # serialization_failure, deadlock_detected
-# A host that lost its power says no goodbye: both ends must notice, we for our work, the server for our advisory locks.
-_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
-_KEEPALIVE_SERVER = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 _SQLITE_ERROR = 1  # a statement that cannot be right, e.g. an unknown column
 _SQLITE_FULL = 13
 _SQLITE_UNREADABLE = (11, 26)  # CORRUPT, NOTADB
 _SQLITE_FSYNC = (1034, 1290)  # IOERR_FSYNC, IOERR_DIR_FSYNC
 
 
-class SchemaError(TicketgateError):
-    """The database has other tables than this version needs; says what to do. Not worth a retry."""
-
-    def __init__(self, cause: str) -> None:
-        super().__init__("trouble", cause)
-
-
 class ContentionError(TemporaryError):
     """PostgreSQL chose our transaction as a victim each time it was tried: a row that meets this again is held."""
-
-
-class UnsafeStorageError(TicketgateError):
-    """The database would lose what was answered 250; the daemon must not start on it."""
-
-    def __init__(self, cause: str) -> None:
-        super().__init__("trouble", cause)
 
 
 class _Job(Generic[T]):
@@ -123,13 +104,15 @@ class Database:
         """
         self.on_broken: Callable[[], object] = lambda: None
         """Called in the thread that found it, once."""
+        self.withheld = ""
+        """Why :meth:`write` and :meth:`read` are refused for now, e.g. tables that wait to be migrated; "": not."""
         self.sqlite_file: Path | None = None
         if url.startswith("sqlite:"):
-            self.sqlite_file = _sqlite_path(url)
-            self._engine = _sqlite_engine(self.sqlite_file, readonly=False)
-            self._reading = _sqlite_engine(self.sqlite_file, readonly=True)
+            self.sqlite_file = sqlite_path(url)
+            self._engine = sqlite_engine(self.sqlite_file, readonly=False)
+            self._reading = sqlite_engine(self.sqlite_file, readonly=True)
         elif url.startswith(("postgresql:", "postgres:")):
-            self._engine = self._reading = _postgresql_engine(url)
+            self._engine = self._reading = postgresql_engine(url)
         else:
             raise UnsafeStorageError(f"storage url {url.partition(':')[0]!r}: only sqlite: and postgresql: are known")
         self._writes: SimpleQueue[_Job[Any] | None] = SimpleQueue()
@@ -198,6 +181,8 @@ class Database:
         self._reading.dispose()
 
     async def _ask(self, queue: SimpleQueue[_Job[Any] | None], fn: Callable[[Connection], T]) -> T:
+        if self.withheld:
+            raise TemporaryError(self.withheld)
         job = _Job(fn)
         with self._starting:
             if self._closed:
@@ -209,11 +194,11 @@ class Database:
 
     def _start(self) -> None:
         # Threads start with the first job, not in __init__: a command that only uses begin() has none.
-        writers = 1 if self.is_sqlite else _WRITERS
+        writers = 1 if self.is_sqlite else WRITERS
         for n in range(writers):
             work = self._work_in_batches if self.is_sqlite else self._work_on_writes
             self._threads.append((threading.Thread(target=work, name=f"store-write-{n}", daemon=True), self._writes))
-        for n in range(_READERS):
+        for n in range(READERS):
             reader = threading.Thread(target=self._work_on_reads, name=f"store-read-{n}", daemon=True)
             self._threads.append((reader, self._reads))
         for thread, _ in self._threads:
@@ -324,102 +309,68 @@ class Database:
 
         Raises UnsafeStorageError, SchemaError, or TemporaryError when the database cannot be reached.
         """
+        revisions.demand(self.find_revision())
+
+    def find_revision(self) -> str:
+        """The revision of the tables; "" where there are none. Raises as :meth:`check`, but no SchemaError."""
         try:
             with self._reading.begin() as tx:
-                if sa.inspect(tx).has_table("alembic_version"):
-                    found = tx.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() or "nothing"
-                else:
-                    found = "nothing"
+                return revisions.find_revision(tx)
         except (DBAPIError, PoolTimeout) as error:
             raise self._meaning(error) from error
-        if found != REVISION:
-            raise SchemaError(f"database schema is {found}, this version needs {REVISION}: run `ticketgate db migrate`")
 
     def migrate(self) -> None:
-        """Bring the tables to this version's schema, forward only; two hosts may call it at the same time."""
-        from alembic import command
-        from alembic.config import Config
+        """Bring the tables to this version's schema in one transaction; two hosts may call it at the same time.
 
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-        with self.begin() as tx:
-            if tx.dialect.name == "postgresql":
-                tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-            config.attributes["connection"] = tx
-            command.upgrade(config, "head")
+        Raises SchemaError for a database from the future. What must have been done before: safekeeping/upgrade.
+        """
+        if self.find_revision() == REVISION:
+            return
+        try:
+            with self._engine.connect() as connection, self._without_foreign_keys(connection), connection.begin():
+                revisions.migrate(connection)
+                if self.is_sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                    raise SchemaError("the migration would leave rows that refer to nothing: it was not done")
+        except (DBAPIError, PoolTimeout) as error:
+            raise self._meaning(error) from error
 
+    @contextmanager
+    def _without_foreign_keys(self, connection: Connection) -> Iterator[None]:
+        """SQLite changes a table by making another and dropping it, and a table that others refer to cannot be dropped.
 
-def _sqlite_path(url: str) -> Path:
-    """``sqlite:/path`` and ``sqlite:///path`` name the same file."""
-    path = url.removeprefix("sqlite:")
-    if path.startswith("//"):
-        path = "/" + path.lstrip("/")
-    if not path or path == "/" or ":memory:" in path:
-        raise UnsafeStorageError("storage url: sqlite: needs the path of a file")
-    return Path(path)
+        The setting does nothing inside a transaction (sqlite.org/lang_altertable.html, section 7).
+        """
+        driver: Any = connection.connection.driver_connection
+        if not self.is_sqlite:
+            yield
+            return
+        driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            yield
+        finally:
+            driver.execute("PRAGMA foreign_keys=ON")
 
+    def pin(self) -> None:
+        """Open no connection to other tables than this version's from now on (PostgreSQL): SchemaError instead.
 
-def _sqlite_engine(path: Path, readonly: bool) -> Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite+pysqlite", database=str(path)),
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
-        poolclass=sa.QueuePool,
-        pool_size=_READERS if readonly else 1,
-        max_overflow=0 if readonly else 4,
-    )
+        A gateway that was cut off from its server, and so lost its lock, may come back to tables that were migrated.
+        """
 
-    @sa.event.listens_for(engine, "connect")
-    def demand(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves; the driver's own idea of it cannot be IMMEDIATE
-        cursor = connection.cursor()
-        wanted = {
-            "journal_mode": "wal",
-            "synchronous": 2,  # FULL: with NORMAL a power cut can take the last commits back
-            "foreign_keys": 1,
-            "busy_timeout": BUSY_SECONDS * 1000,
-        }
-        for name, value in wanted.items():
-            cursor.execute(f"PRAGMA {name}={value}")
-        for name, value in wanted.items():
-            (found,) = cursor.execute(f"PRAGMA {name}").fetchone()
-            if found != value:
-                raise UnsafeStorageError(f"SQLite refuses {name}={value} for {path}: it stays at {found}")
-        cursor.execute(f"PRAGMA query_only={int(readonly)}")
-        cursor.close()
+        if not self.is_sqlite and not sa.event.contains(self._engine, "connect", _demand_revision):
+            sa.event.listen(self._engine, "connect", _demand_revision)
 
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A deferred BEGIN that writes later fails at once when somebody else wrote meanwhile; IMMEDIATE waits its turn.
-        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
-
-    return engine
+    def let_go(self) -> None:
+        """Close the connections that nobody uses now; the next job opens others."""
+        self._engine.dispose()
+        self._reading.dispose()
 
 
-def _postgresql_engine(url: str) -> Engine:
-    engine = sa.create_engine(
-        sa.make_url(url).set(drivername="postgresql+psycopg"),
-        connect_args={
-            "connect_timeout": 10,
-            "application_name": "ticketgate",
-            "options": f"-c lock_timeout=30s {_KEEPALIVE_SERVER}",
-            **_KEEPALIVE,
-        },
-        pool_size=_WRITERS + _READERS,
-        max_overflow=2,
-        pool_timeout=30,
-        pool_pre_ping=True,
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def demand(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            for name in ("fsync", "full_page_writes", "synchronous_commit"):
-                cursor.execute(f"SHOW {name}")
-                if cursor.fetchone()[0] == "off":
-                    raise UnsafeStorageError(f"PostgreSQL has {name}=off: it would lose mail at a power cut")
-        connection.rollback()
-
-    return engine
+def _demand_revision(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT version_num FROM alembic_version")
+        found = cursor.fetchone()
+    connection.rollback()
+    revisions.demand(found[0] if found else "")
 
 
 def _sqlite_code(error: BaseException) -> int:

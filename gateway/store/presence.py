@@ -17,14 +17,17 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.exc import DBAPIError
 
-from gateway.errors import TemporaryError
-from gateway.store import deliveries, journal, timers
+from gateway.errors import TemporaryError, TicketgateError
+from gateway.store import deliveries, journal, revisions, timers
 from gateway.store.database import Database
 from gateway.store.schema import gateways, insert_once
 
 GRACE = timedelta(seconds=15)
 """How long a gateway may be without its lock before its claims are taken back: after a failover of the database all
 of them come back at about the same time, and those that come first must not take the others for dead."""
+
+TABLES = "tables"
+"""Name of the lock that every gateway shares while it lives, and that a migration or a restore has alone."""
 
 
 class Presence:
@@ -41,12 +44,21 @@ class Presence:
         self._leads: set[str] = set()
         self._turn = threading.Lock()  # one connection, several threads
 
+    def enter(self) -> None:
+        """Be seen; as long as one gateway is, nobody changes the tables. Raises SchemaError when somebody did."""
+        with self._turn:
+            if self._database.is_sqlite:
+                self._database.check()  # and the lock on the file is ours
+            else:
+                self._connect()
+
     def announce(self, now: datetime) -> list[str]:
         """Be seen; then the names of gateways whose claims were taken back. Again after each loss of the database."""
         with self._turn:
             if self._database.is_sqlite:
                 return self._announce_alone(now)
-            self._connect()
+            if not self._is_seen():
+                self._connect()
             return self._bury(now)
 
     def look_around(self, now: datetime) -> list[str]:
@@ -68,7 +80,7 @@ class Presence:
             try:
                 if what in self._leads:
                     self._own.execute(sa.text("SELECT 1"))
-                elif self._own.scalar(sa.select(sa.func.pg_try_advisory_lock(_key(f"lead:{what}")))):
+                elif self._own.scalar(sa.select(sa.func.pg_try_advisory_lock(lock_of(f"lead:{what}")))):
                     self._leads.add(what)
             except DBAPIError as error:
                 self._lose()
@@ -102,7 +114,10 @@ class Presence:
         self._lose()
         own = self._database.connection_of_its_own()
         try:
-            own.execute(sa.select(sa.func.pg_advisory_lock(_key(self.name))))
+            if not own.scalar(sa.select(sa.func.pg_try_advisory_lock_shared(lock_of(TABLES)))):
+                raise TemporaryError("the tables are being migrated, or a backup is being put back")
+            revisions.demand(revisions.find_revision(own))
+            own.execute(sa.select(sa.func.pg_advisory_lock(lock_of(self.name))))
             own.execute(
                 insert_once(own, gateways), {"name": self.name, "started_at": _database_clock(own), "missed_at": None}
             )
@@ -110,6 +125,9 @@ class Presence:
         except DBAPIError as error:
             own.close()
             raise TemporaryError(f"database: {error.orig}") from error
+        except TicketgateError:
+            own.close()
+            raise
         self._own = own
 
     def _is_seen(self) -> bool:
@@ -150,9 +168,9 @@ class Presence:
 
     def _is_without_lock(self, own: Connection, name: str) -> bool:
         """Nobody holds the lock of this name: it is tried and let go at once."""
-        free = own.scalar(sa.select(sa.func.pg_try_advisory_lock(_key(name))))
+        free = own.scalar(sa.select(sa.func.pg_try_advisory_lock(lock_of(name))))
         if free:
-            own.execute(sa.select(sa.func.pg_advisory_unlock(_key(name))))
+            own.execute(sa.select(sa.func.pg_advisory_unlock(lock_of(name))))
         return bool(free)
 
     def _take_back_from(self, name: str, now: datetime) -> bool:
@@ -168,7 +186,8 @@ def _take_back(tx: Connection, now: datetime, owner: str | None) -> int:
     return sum(room.expire_leases(tx, now, owner) for room in (journal, deliveries, timers))
 
 
-def _key(name: str) -> ColumnElement[int]:
+def lock_of(name: str) -> ColumnElement[int]:
+    """The number of an advisory lock on PostgreSQL: of a gateway, of a mailbox, or of TABLES."""
     return sa.func.hashtextextended(f"ticketgate:{name}", sa.cast(0, sa.BigInteger))
 
 

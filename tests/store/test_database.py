@@ -155,7 +155,7 @@ async def test_a_full_disk_is_no_space_for_the_whole_batch_and_over_when_there_i
 
 
 async def test_a_locked_database_is_temporary_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.store.database.BUSY_SECONDS", 1)
+    monkeypatch.setattr("gateway.store.engines.BUSY_SECONDS", 1)
     database = Database(f"sqlite:{tmp_path}/x.db")
     database.migrate()
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)

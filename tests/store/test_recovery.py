@@ -21,7 +21,7 @@ from gateway.store.copying import CopyError, copy_out, is_empty, put_back_file, 
 from gateway.store.database import Database
 from gateway.store.gate import is_held
 from gateway.store.recovery import TICKETS_SKIPPED, find_loss, make_safe, read_standing, release_outbox, sent_keys
-from gateway.store.schema import events, imap_marks, raw, seals
+from gateway.store.schema import REVISION, events, imap_marks, raw, seals
 from gateway.store.seals import seal_waiting
 from gateway.store.verify import verify
 from tests.support.databases import PostgresServer
@@ -212,7 +212,7 @@ def test_a_copy_made_under_load_is_whole_and_can_be_put_back(
         server: PostgresServer = request.getfixturevalue("postgres_server")
         target = Database(server.create_database())
         assert is_empty(target)
-        put_back_tables(target, folder, lambda tx: None)
+        put_back_tables(target, folder, REVISION, "aside", lambda tx: None)
     target = Database(f"sqlite:{tmp_path}/other/ticketgate.db") if database.is_sqlite else target
     try:
         assert not is_empty(target)
