@@ -18,6 +18,7 @@ from gateway.settings import Imap, Settings
 from gateway.store import deliveries
 from gateway.store.database import Database
 
+_STORE_PAUSE = 60.0  # seconds
 _CLOCK = "the clock jumped"
 _CLOCK_TEXT = (
     "The time of this machine was set by more than a minute. Until the new time has stood for a while, everything goes"
@@ -48,6 +49,7 @@ class Alarms:
     def __init__(self, database: Database, settings: Callable[[], Settings], sent: Callable[[], None]) -> None:
         self._database, self._settings, self._sent = database, settings, sent
         self._told: dict[str, float] = {}  # problem -> monotonic time of the last mail about it
+        self._store_told = float("-inf")
         self._writing: set[asyncio.Task[None]] = set()
         self._number = int(time.time()) % 100_000  # makes the Message-ID: another one for each alarm
 
@@ -99,6 +101,18 @@ class Alarms:
             self.sound(problem, attempt.reply, _RELAY_TEXT)
         elif attempt.outcome == "sent":
             self.over(problem)
+
+    def hear_store(self, cause: str) -> None:
+        """Nothing can be written, or (no words) it can again. In any thread; the log only, as no mail can be kept.
+
+        Said once a minute at most: whoever stands before 451 tries again and again.
+        """
+        now = time.monotonic()
+        if cause and now - self._store_told >= _STORE_PAUSE:
+            self._store_told = now
+            maillog.alerted("the database cannot be written", cause)
+        elif not cause:
+            maillog.noted("the database can be written again")
 
     def hear_clock(self, jump: Jump) -> None:
         """The wall clock was set, or set right again, or its new time is believed now."""

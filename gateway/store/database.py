@@ -104,6 +104,9 @@ class Database:
         """
         self.on_broken: Callable[[], object] = lambda: None
         """Called in the thread that found it, once."""
+        self.on_trouble: Callable[[str], object] = lambda cause: None
+        """Called in the thread that met it: why a transaction failed for want of a database; "": they go well again."""
+        self._in_trouble = False
         self.withheld = ""
         """Why :meth:`write` and :meth:`read` are refused for now, e.g. tables that wait to be migrated; "": not."""
         self.sqlite_file: Path | None = None
@@ -229,6 +232,7 @@ class Database:
             with self.begin() as tx:
                 for job in jobs:
                     self._run_in_savepoint(tx, job)
+            self._tell()
         except Exception as error:  # noqa: BLE001  (as below; a writer that dies would keep everybody waiting)
             # Nothing was committed, so nobody may be told that it was, whatever became of his own savepoint.
             cause = self._meaning(error)
@@ -236,6 +240,7 @@ class Database:
                 cause = TemporaryError(f"database: {cause}")
             for job in jobs:
                 job.error = cause
+            self._tell(str(cause))
 
     def _run_in_savepoint(self, tx: Connection, job: _Job[Any]) -> None:
         # Said to the driver: SQLAlchemy compiles a savepoint anew each time, a third of the cost of taking in a mail.
@@ -253,6 +258,11 @@ class Database:
             driver.execute("RELEASE job")
             job.error = self._meaning(error) if isinstance(error, DBAPIError) else error
 
+    def _tell(self, trouble: str = "") -> None:
+        if trouble or self._in_trouble:
+            self._in_trouble = bool(trouble)
+            self.on_trouble(trouble)
+
     def _work_on_writes(self) -> None:
         """PostgreSQL: one transaction a job."""
         while (job := self._writes.get()) is not None:
@@ -261,10 +271,13 @@ class Database:
                     job.error = None
                     with self._engine.begin() as tx:
                         job.run(tx)
+                    self._tell()
                     break
                 except Exception as error:  # noqa: BLE001  (a worker: the job's error belongs to its asker)
                     job.error = self._meaning(error) if isinstance(error, SQLAlchemyError) else error
                     if _sqlstate(error) not in _RETRIED_STATES:
+                        if job.error is not error and isinstance(job.error, TemporaryError):
+                            self._tell(str(job.error))
                         break
                     if not tries_left:
                         job.error = ContentionError(str(job.error))
