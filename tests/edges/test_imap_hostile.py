@@ -419,10 +419,11 @@ async def test_pauses_grow_to_a_minute_at_least_and_never_agree() -> None:
         assert reader._delay() >= 60
 
 
-async def test_a_mailbox_that_stays_silent_is_an_alarm() -> None:
-    async with ScriptedServer({}, greeting="* BYE full\r\n") as server:
+@pytest.mark.parametrize("greeting", ["* BYE full\r\n", ""], ids=["refused", "a black hole"])
+async def test_a_mailbox_that_stays_silent_is_an_alarm(greeting: str) -> None:
+    async with ScriptedServer({}, greeting=greeting) as server:
         desk = Desk()
-        async with desk.reading(mailbox_of(server, alert_after=settings.Duration(seconds=0.1))):
+        async with desk.reading(mailbox_of(server, alert_after=settings.Duration(seconds=0.1)), patience=0.3):
             await desk.until(lambda: "silent" in desk.problems())
             server.greeting = "* OK fine\r\n"
             await desk.until(lambda: ("silent", "") in desk.alarms)
@@ -495,11 +496,17 @@ async def test_a_session_that_failed_once_is_never_used_again() -> None:
         assert len(server.commands()) == sent
 
 
-async def test_a_hanging_mailbox_delays_no_other() -> None:
-    async with ScriptedServer({}, greeting="") as hanging, ScriptedServer(three_mails()) as healthy:
+@pytest.mark.parametrize("where", ["greeting", "literal"])
+async def test_a_hanging_mailbox_delays_no_other(where: str) -> None:
+    greeting = {"greeting": ""} if where == "greeting" else {}
+    async with ScriptedServer(three_mails(), **greeting) as hanging, ScriptedServer(three_mails()) as healthy:
+        if where == "literal":
+            hanging.trick(BODY, half_a_literal_then_silence, times=1000)
         desk, other = Desk(), Desk()
         async with desk.reading(mailbox_of(hanging), patience=20.0), other.reading(mailbox_of(healthy)):
+            await desk.until(lambda: hanging.peers and (where == "greeting" or hanging.tricks[0][1] < 1000))
             await other.until(lambda: len(other.mails) == 3)
+            assert desk.mails == []
             for peer in hanging.peers:
                 peer.reset()
 

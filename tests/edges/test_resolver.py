@@ -138,6 +138,17 @@ async def test_absence_is_kept_for_five_minutes_at_most_and_failure_not_at_all()
         assert server.asked["TXT broken.a.test"] > first
 
 
+async def test_absence_is_kept_no_longer_than_the_zone_says() -> None:
+    """fault-37."""
+    clock = Clock()
+    async with running_dns(DnsServer({}, negative_ttl=20)) as server:
+        resolver = Resolver([server.address], clock)
+        for clock.now in (1000.0, 1019.0, 1021.0):
+            await resolver.resolve(["TXT nowhere.a.test"])
+        await resolver.close()
+        assert server.asked["TXT nowhere.a.test"] == 2
+
+
 async def test_an_answer_that_comes_too_late_for_one_mail_serves_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running_dns(DnsServer(txt("slow.a.test", "x"), delay=0.2)) as server:
         resolver = Resolver([server.address])

@@ -5,12 +5,28 @@ from __future__ import annotations
 _HOSTILE, _IMAP = "tests/edges/test_imap_hostile.py", "tests/edges/test_imap.py"
 _REPLACED = f"{_HOSTILE}::test_the_connection_is_replaced_and_every_mail_stored_once"
 
+_CAGE = "tests/edges/test_cage.py"
+
 COVERED: dict[str, tuple[str, ...]] = {
+    # Half of their row each; the other half is in test_cage_dns.py.
+    "fault-31": (
+        f"{_CAGE}::test_a_child_that_crashes_in_a_batch_costs_the_others_nothing",
+        f"{_CAGE}::test_a_mail_that_exhausts_a_childs_memory_becomes_unreadable_and_the_others_are_read",
+    ),
+    "fault-32": (f"{_CAGE}::test_other_mail_is_read_while_one_child_hangs",),
+    "fault-33": (
+        f"{_CAGE}::test_an_answer_that_is_no_answer_makes_the_mail_unreadable_at_once",
+        f"{_CAGE}::test_an_answer_that_says_it_is_enormous_is_not_waited_for",
+    ),
+    "fault-37": (
+        "tests/edges/test_resolver.py::test_absence_is_kept_for_five_minutes_at_most_and_failure_not_at_all",
+        "tests/edges/test_resolver.py::test_absence_is_kept_no_longer_than_the_zone_says",
+    ),
     "fault-39": (_REPLACED,),  # half_a_literal_then_reset
     "fault-40": (_REPLACED, f"{_HOSTILE}::test_a_hanging_mailbox_delays_no_other"),  # half_a_literal_then_silence
     "fault-41": (_REPLACED, f"{_IMAP}::test_a_server_killed_while_we_idle_is_noticed_and_found_again"),
     "fault-42": (_REPLACED, f"{_HOSTILE}::test_a_mailbox_that_stays_silent_is_an_alarm"),  # idling_for_ever, silence
-    "fault-43": (
+    "fault-43": (  # and ten minutes of it in test_imap.py
         f"{_HOSTILE}::test_pauses_grow_to_a_minute_at_least_and_never_agree",
         f"{_IMAP}::test_a_wrong_password_is_an_alarm_and_ends_when_it_is_right",
     ),

@@ -95,11 +95,17 @@ def test_fault_61_an_hour_ahead_fires_once_what_is_due_by_the_new_time(desk: Des
     desk.relay.faults["rcpt"] = ["451 4.3.0 busy"] * 3
     desk.arrives("Printer")
     wait_for(lambda: len(desk.gateway.rows("queue")) == 3 and not desk.relay.faults["rcpt"], "all three mails wait")
+    desk.relay.gate = gate = Gate()
+    desk.arrives("Scanner")
+    wait_for(lambda: desk.relay.commands.count(".") > len(desk.relay.taken), "one more is in transmission")
     desk.clock.set(HOUR)
-    wait_for(lambda: len(desk.to(ALICE)) >= 2, "the retry and the reminder of half an hour")
+    desk.gateway.wait_notified("WATCHDOG=1", times=desk.gateway.notified().count("WATCHDOG=1") + 1)
+    desk.relay.gate = None
+    gate.is_open = True
+    wait_for(lambda: len(desk.to(ALICE)) >= 4, "the retry, the new offer, and their reminders of half an hour")
     desk.gateway.settled()
     desk.comes_round()
-    assert len(desk.to(ALICE)) == 2
+    assert len(desk.to(ALICE)) == 4
     assert len(desk.to(JANE)) == 1
     assert desk.subjects_to(OPS)[0].endswith("the clock jumped")
     desk.nothing_left_twice()

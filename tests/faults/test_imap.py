@@ -1,8 +1,12 @@
-"""Rows fault-51, fault-72, fault-73: tokens, and tasks that freeze; others of the mailbox are in covered.py."""
+"""Rows fault-43, fault-49, fault-51, fault-72, fault-73: logins, dates, tokens, and tasks that freeze.
+
+Others of the mailbox are in covered.py.
+"""
 
 from __future__ import annotations
 
 import base64
+import itertools
 import re
 import subprocess
 import sys
@@ -13,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from gateway import settings
 from gateway.demo.mail_client import read_mail
 from tests.edges.test_imap_hostile import mailbox_of
 from tests.support.gateway import Gateway, in_background, wait_for
@@ -161,6 +166,45 @@ def test_a_person_consents_once_and_is_told_whether_it_works(
         assert "access    ok" in gateway.cli("oauth", "status")
 
 
+PACE = 0.01
+"""How long a second is in the row below: its ten minutes take six seconds. It was also run with 1.0."""
+
+
+class Throttled(ScriptedServer):
+    """Refuses every login until it is told otherwise, and notes when each came."""
+
+    def __init__(self) -> None:
+        super().__init__({1: make_mail(1)})
+        self.logins: list[float] = []
+        self.refuses = True
+
+    async def _answer(self, peer: Peer, tag: str, command: str) -> None:
+        if command.startswith("LOGIN "):
+            self.logins.append(time.monotonic())
+            if self.refuses:
+                await peer.send(f"{tag} NO [LIMIT] Too many logins, try later\r\n")
+                return
+        await super()._answer(peer, tag, command)
+
+
+async def test_fault_43_ten_minutes_of_refused_logins_are_an_alarm_and_no_hammering() -> None:
+    async with Throttled() as server:
+        desk = Desk()
+        mailbox = mailbox_of(server, poll_interval=settings.Duration(seconds=60), alert_after=settings.Duration(0))
+        async with desk.reading(mailbox, pace=PACE):
+            began = time.monotonic()
+            await desk.until(lambda: time.monotonic() - began >= 600 * PACE, 700)
+            refused = list(server.logins)
+            assert "Too many logins" in next(text for problem, text in desk.alarms if problem == "login")
+            assert "silent" in desk.problems()
+            server.refuses = False
+            await desk.until(lambda: desk.mails and ("login", "") in desk.alarms, 200)
+    pauses = [(after - before) / PACE for before, after in itertools.pairwise(refused)]
+    assert len(refused) <= 16, "doubling to two minutes: some at once, then not even one a minute"
+    assert min(pauses[7:], default=60) >= 60, "at most one a minute in the end"
+    assert len({round(pause, 1) for pause in pauses}) > 1
+
+
 class WrongClock(ScriptedServer):
     """Its dates are a year off, to one side and to the other."""
 
@@ -211,7 +255,11 @@ sys.exit(main(sys.argv[sys.argv.index("gateway") + 1:]))
 NEVER = "async def never(*_): await asyncio.Event().wait()\n"
 FREEZE = {
     "mailbox": NEVER + "import gateway.ingest.imap as imap; imap.MailboxReader._visit = never",
+    "intake": NEVER + "import gateway.workers as workers; workers.Intake._round = never",
     "outbox": NEVER + "import gateway.workers as workers; workers.Outbox._round = never",
+    "reminders": NEVER + "import gateway.workers as workers; workers.Reminders._round = never",
+    "database": "import threading, gateway.store.database as store\n"
+    "store.Database._work_in_batches = lambda _: threading.Event().wait()",
     "nothing": "",
 }
 
@@ -220,7 +268,16 @@ def launch(gateway: Gateway, frozen: str, **environment: Any) -> None:
     gateway.start(command=[sys.executable, "-P", "-c", FROZEN.format(patch=FREEZE[frozen])], **environment)
 
 
-@pytest.mark.parametrize("frozen", ["mailbox", "outbox"])
+WHO = {
+    "mailbox": "imap support does",
+    "outbox": "outbox does",
+    "intake": "intake does",
+    "reminders": "reminders does",
+    "database": "(imap support|intake|outbox|reminders) does",  # nobody who waits for it comes round
+}
+
+
+@pytest.mark.parametrize("frozen", list(WHO))
 def test_fault_72_fault_73_a_task_that_never_comes_round_is_not_fed_to_the_watchdog(
     tmp_path: Path, sink: Sink, resolver: str, frozen: str
 ) -> None:
@@ -231,7 +288,7 @@ def test_fault_72_fault_73_a_task_that_never_comes_round_is_not_fed_to_the_watch
         try:
             launch(gateway, frozen, TICKETGATE_IMAP="secret")
             wait_for(lambda: "does not come round" in gateway.log(), "it is noticed")
-            assert re.search(r"(imap support|outbox) does not come round", gateway.log())
+            assert re.search(f"{WHO[frozen]} not come round", gateway.log())
             fed = gateway.notified().count("WATCHDOG=1")
             time.sleep(21)  # two rounds of the watchdog: systemd would have ended it
             assert gateway.notified().count("WATCHDOG=1") == fed

@@ -11,9 +11,12 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import trustme
 
 from gateway.demo.mail_client import read_mail, reply_to, text_of, write_mail
+from gateway.store.database import Database
+from gateway.store.schema import deliveries
 from tests.support.gateway import Gateway, in_background, wait_for
 from tests.support.site import INBOX, signed
 from tests.support.smtp_sink import Sink, smtp_sink
@@ -110,6 +113,8 @@ def test_fault_54_a_temporary_refusal_at_any_step_is_tried_again_with_the_same_b
         assert len(desk.contents(JANE, f"again, {step}.")) == 1
     assert desk.gateway.rows("queue") == []
     assert len(desk.to(ALICE)) == len(STEPS), "nobody is bothered with what solved itself"
+    (arrived,) = desk.contents(JANE, "again, dot.")
+    assert [one.content for one in desk.relay.refused] == [arrived, arrived], "the same bytes at each attempt"
 
 
 def test_fault_55_a_final_refusal_at_any_step_is_told_to_the_author_with_its_words(desk: Desk) -> None:
@@ -225,6 +230,17 @@ def test_fault_59_of_two_recipients_one_is_refused_and_the_author_told_which(des
     assert refused["count"] == 1
 
 
+def state_of(desk: Desk, address: str, kind: str) -> list[str]:
+    """What became of each mail of a kind to somebody, as the database has it."""
+    store = Database(desk.gateway.storage)
+    try:
+        with store.begin() as tx:
+            wanted = (deliveries.c.recipient == address) & (deliveries.c.kind == kind)
+            return list(tx.execute(sa.select(deliveries.c.state).where(wanted)).scalars())
+    finally:
+        store.close()
+
+
 REPORT = """\
 Return-Path: <>
 From: Mail Delivery System <MAILER-DAEMON@relay.test>
@@ -268,4 +284,5 @@ def test_fault_60_a_mail_that_bounces_later_is_told_once(desk: Desk) -> None:
         desk.gateway.settled()
     wait_for(lambda: desk.contents(ALICE, "she has moved"), "Alice is told")
     assert len(desk.to(ALICE)) == before + 1, "the second copy changes nothing"
+    assert state_of(desk, JANE, "answer") == ["failed"]
     assert len(desk.contents(JANE, "Off and on again.")) == 1

@@ -19,6 +19,8 @@ class DnsServer:
     zone: Mapping[tuple[str, str], list[str]]
     faults: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    negative_ttl: int = 0
+    """Seconds the zone says that an absence may be believed (its SOA); 0: it says nothing."""
     port: int = 0
     asked: Counter[str] = field(default_factory=Counter)
     over_tcp: Counter[str] = field(default_factory=Counter)
@@ -49,6 +51,9 @@ class DnsServer:
             name = alias[0].split()[-1].rstrip(".")
         if not reply.rr and not any(known == name for known, _ in self.zone):
             reply.header.rcode = RCODE.NXDOMAIN
+            if self.negative_ttl:
+                soa = f"a.test. {self.negative_ttl} IN SOA ns.a.test. ops.a.test. 1 3600 600 86400 {self.negative_ttl}"
+                reply.add_auth(*RR.fromZone(soa))
         wire = reply.pack()
         if not tcp and len(wire) > 1232:
             short = query.reply()

@@ -38,6 +38,7 @@ class Sink:
     tokens: Collection[str] | None = None  # access tokens of AUTH XOAUTH2 that are accepted
     port: int = 0
     taken: list[Taken] = field(default_factory=list)
+    refused: list[Taken] = field(default_factory=list)  # whole, and refused after the final dot
     commands: list[str] = field(default_factory=list)
     connections: int = 0
     open_now: int = 0
@@ -175,6 +176,8 @@ class _Session:
             await self.say(f"250 2.0.0 queued as {len(self.sink.taken)}")
         elif await self.step("dot", f"250 2.0.0 queued as {len(self.sink.taken) + 1}"):
             self.sink.taken.append(taken)
+        else:
+            self.sink.refused.append(taken)
 
 
 @asynccontextmanager
