@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
-from datetime import datetime
 
 from gateway import maillog
 from gateway.clock import Jump, clock
 from gateway.errors import TemporaryError
-from gateway.model import Notice, OutboundMail, Person, Plan
-from gateway.outbound.compose import compose_all
+from gateway.outbound.alerts import compose_alert, name_alarm
 from gateway.outbound.transport import Attempt
 from gateway.settings import Imap, Settings
 from gateway.store import deliveries
 from gateway.store.database import Database
 
 _STORE_PAUSE = 60.0  # seconds
-_CLOCK = "the clock jumped"
-_CLOCK_TEXT = (
-    "The time of this machine was set by more than a minute. Until the new time has stood for a while, everything goes"
-    " on by the old one: no reminder, retry or erasure is done because of it. Look at NTP:\n    timedatectl"
-)
-_TOKEN_TEXT = (
-    "The provider gives us no access token. When the last one ends, the mailbox cannot be read and nothing can be sent"
-    " with it. No mail is lost: it waits. Look at:"
-)
-_RELAY_TEXT = (
-    "Nothing leaves in clear where TLS is configured, nor without the login. All mail waits in the outbox:\n"
-    "    ticketgate queue"
-)
-_SILENT_TEXT = "New customer mail in it is NOT becoming tickets. No mail is lost: it waits on the mail server."
-_COPY_TEXT = (
-    "They were sent and are in their tickets; only the copies that sent_copy asks for are not made. Look at:\n"
-    "    ticketgate queue"
-)
-_REBUILT_TEXT = (
-    "Its server numbers the mails anew. All of them are read again; what is known is recognised, and nobody is told"
-    " of it again."
-)
+_OF_MAILBOXES = {"silent": "silent", "uidvalidity": "rebuilt", "sent-copy-lost": "copies"}
+"""What a mailbox reports -> alarm; the rest is for the log alone."""
 
 
 class Alarms:
@@ -53,54 +30,54 @@ class Alarms:
         self._writing: set[asyncio.Task[None]] = set()
         self._number = int(time.time()) % 100_000  # makes the Message-ID: another one for each alarm
 
-    def sound(self, problem: str, reason: str, text: str = "") -> None:
-        """Something is wrong. ``problem`` names it (the subject); mailed once in ``admin_quiet_period``."""
-        maillog.alerted(problem, reason)
+    def sound(self, alarm: str, reason: str, **facts: str) -> None:
+        """Something is wrong: a line in the log, and a mail. ``alarm``: a key of words.toml (outbound/alerts.py)."""
+        maillog.alerted(name_alarm(self._settings(), alarm, **facts), reason)
+        self.tell(alarm, reason, **facts)
+
+    def tell(self, alarm: str, reason: str, **facts: str) -> None:
+        """The mail about what the log has already; once in ``admin_quiet_period`` for the same problem."""
+        problem = name_alarm(self._settings(), alarm, **facts)
         quiet = self._settings().ticketgate.admin_quiet_period
         last = self._told.get(problem)
         if last is not None and time.monotonic() - last < quiet.total_seconds():
             return
         self._told[problem] = time.monotonic()
-        often = f"This is repeated every {quiet.total_seconds() / 60:.0f} minutes while it lasts.\n"
-        self._mail(problem, f"{text}\n\n  Reason    {reason}\n\n{often}".lstrip())
+        minutes = f"{quiet.total_seconds() / 60:.0f}"
+        self._mail(problem, alarm, reason=reason, minutes=minutes, **facts)
 
-    def over(self, problem: str) -> None:
+    def over(self, alarm: str, **facts: str) -> None:
         """It is well again: one mail, if there was one about the trouble."""
+        problem = name_alarm(self._settings(), alarm, **facts)
         if self._told.pop(problem, None) is not None:
             maillog.noted(f"over: {problem}")
-            self._mail(f"over: {problem}", "This trouble has ended.\n")
+            self._mail(problem, alarm, over="1", **facts)
 
     def hear_mailbox(self, mailbox: Imap, problem: str, what: str) -> None:
         """What a mailbox has to say (:data:`gateway.ingest.imap.Report`): trouble, or with no words the end of it."""
-        silent = f"the mailbox {mailbox.user} is not read"
         if not what:
             maillog.mailbox_well(mailbox.handle)
             if problem == "silent":
-                self.over(silent)
+                self.over("silent", user=mailbox.user)
             return
         maillog.mailbox_trouble(mailbox.handle, f"{problem}: {what}")
-        if problem == "silent":
-            self.sound(silent, what, _SILENT_TEXT)
-        elif problem == "sent-copy-lost":
-            self.sound(f"answers are missing in the Sent folder of {mailbox.user}", what, _COPY_TEXT)
-        elif problem == "uidvalidity":
-            self.sound(f"the mailbox {mailbox.user} was rebuilt", what, _REBUILT_TEXT)
+        if problem in _OF_MAILBOXES:
+            self.sound(_OF_MAILBOXES[problem], what, user=mailbox.user)
 
     def hear_tokens(self, mailbox: Imap, why: str) -> None:
         """A refresh of an OAuth2 token failed, or (no words) went well."""
-        problem = f"no access token for {mailbox.user}"
         if why:
-            self.sound(problem, why, f"{_TOKEN_TEXT}\n    ticketgate oauth status {mailbox.handle}")
+            self.sound("token", why, user=mailbox.user, handle=mailbox.handle)
         else:
-            self.over(problem)
+            self.over("token", user=mailbox.user, handle=mailbox.handle)
 
     def hear_relay(self, attempt: Attempt) -> None:
         """What came of an attempt to send: that nothing can be sent is everybody's trouble, not that mail's."""
-        problem = f"nothing can be sent by {self._settings().send.host}"
+        server = self._settings().send.host
         if attempt.barred:
-            self.sound(problem, attempt.reply, _RELAY_TEXT)
+            self.sound("relay", attempt.reply, server=server)
         elif attempt.outcome == "sent":
-            self.over(problem)
+            self.over("relay", server=server)
 
     def hear_store(self, cause: str) -> None:
         """Nothing can be written, or (no words) it can again. In any thread; the log only, as no mail can be kept.
@@ -117,37 +94,32 @@ class Alarms:
     def hear_clock(self, jump: Jump) -> None:
         """The wall clock was set, or set right again, or its new time is believed now."""
         if not jump.believed:
-            self.sound(_CLOCK, f"by {jump.by}", _CLOCK_TEXT)
+            self.sound("clock", str(jump.by))
         elif jump.by:
             maillog.alerted("the new time has stood and is believed now", f"by {jump.by}")
         else:
-            self.over(_CLOCK)
+            self.over("clock")
 
-    def _mail(self, problem: str, text: str) -> None:
-        task = asyncio.create_task(self._queue(problem, text))
+    def hear_keeper(self, alarm: str, reason: str) -> None:
+        """What the keeper of the record has in its log: trouble, or with no words the end of it."""
+        if reason:
+            self.tell(alarm, reason)
+        else:
+            self.over(alarm)
+
+    def _mail(self, problem: str, alarm: str, **facts: str) -> None:
+        task = asyncio.create_task(self._queue(problem, alarm, facts))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def _queue(self, problem: str, text: str) -> None:
+    async def _queue(self, problem: str, alarm: str, facts: dict[str, str]) -> None:
         now, settings = clock(), self._settings()
         self._number = (self._number + 1) % 100_000
-        mails = write_alarm(settings, problem, text, self._number, now)
         try:
+            mails = compose_alert(settings, alarm, self._number, now, **facts)
             await self._database.write(lambda tx: deliveries.enqueue(tx, mails, now))
         except TemporaryError as error:
             maillog.worker_error("alarms", error)  # the log has the alarm
             self._told.pop(problem, None)
             return
         self._sent()
-
-
-def write_alarm(settings: Settings, problem: str, text: str, number: int, now: datetime) -> tuple[OutboundMail, ...]:
-    """The mail to the admins; none when nobody is named."""
-    notice = Notice(
-        kind="alert",
-        event=number,
-        recipients=tuple(Person(party=0, address=address) for address in settings.ticketgate.admin),
-        text=text,
-        data={"host": socket.gethostname(), "problem": problem},
-    )
-    return compose_all(Plan(outcome="alert", notices=(notice,)), None, settings, now) if notice.recipients else ()

@@ -117,6 +117,7 @@ class Daemon:
         await self.cage.start()
         self.alarms = Alarms(self.database, lambda: self.settings, lambda: self.outbox.worker.wake())
         self.database.on_trouble = self.alarms.hear_store
+        self.keeper.told = self.alarms.hear_keeper
         self.tokens = AccessTokens(lambda: self.settings, self.alarms.hear_tokens)
         self.transport = Transport(
             settings.send, _password(settings), signer=_signer(settings), access_token=self.tokens.for_sending()

@@ -20,7 +20,8 @@ from gateway.analysis.cage import Cage, Resolver
 from gateway.clock import clock
 from gateway.errors import TemporaryError
 from gateway.model import Delivery, InboundMail, OutboundMail, Plan, Timer
-from gateway.outbound.breaker import REPLY, Breaker, write_alarm
+from gateway.outbound.alerts import compose_alert
+from gateway.outbound.breaker import REPLY, Breaker
 from gateway.outbound.transport import Attempt, Transport
 from gateway.settings import Settings
 from gateway.store import deliveries, journal, timers
@@ -237,7 +238,8 @@ class Outbox:
         alarm: tuple[OutboundMail, ...] = ()
         if self._breaker.alarm_due(settings.ticketgate.admin_quiet_period, now):
             maillog.alerted("automatic mail is held, perhaps a loop", f"{limit} within an hour")
-            alarm = write_alarm(settings, now)
+            # Another number every hour: it makes the Message-ID.
+            alarm = compose_alert(settings, "loop", int(now.timestamp() // 3600), now, limit=str(limit))
 
         def hold(tx: Connection) -> None:
             for delivery in surplus:

@@ -1,4 +1,4 @@
-"""One TOML file: its tables become the frozen types of gateway/settings, and every mistake is collected with its line."""
+"""One TOML file: its tables become the frozen types of settings, and every mistake is collected with its line."""
 
 from __future__ import annotations
 

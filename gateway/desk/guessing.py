@@ -47,20 +47,11 @@ def note_guesses(case: Case, plan: Plan) -> Plan:
 
 
 def _alarm(case: Case, client: str) -> Plan:
-    text = (
-        f"More than {MOST} mails within an hour had a wrong reply address"
-        f"{f', all from {client}' if client else ''}: somebody may be guessing.\n"
-        "Mail with a wrong reply address is held meanwhile, all other mail goes on as always. Nobody gets in with a\n"
-        "right one either. Look at what is held:\n"
-        "    ticketgate held\n"
-        "If it is mail of customers, a key was removed too early, or the mail server changes addresses.\n"
-    )
     admins = tuple(Person(party=0, address=address) for address in case.settings.ticketgate.admin)
     notice = Notice(
         kind="alert",
         event=int(case.now.timestamp() // 3600) % 100_000,  # another one every hour: it makes the Message-ID
         recipients=admins,
-        text=text,
-        data={"problem": "somebody guesses reply addresses"},
+        data={"alarm": "guessing-one" if client else "guessing", "most": str(MOST), "client": client},
     )
     return Plan(outcome="alert", inbox=case.mail.envelope.inbox, notices=(notice,) if admins else ())

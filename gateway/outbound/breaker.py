@@ -6,13 +6,10 @@ stops stays in the outbox, held, until a person looks: ``ticketgate queue`` show
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from datetime import datetime, timedelta
 
-from gateway.model import Delivery, Notice, OutboundMail, Person, Plan
-from gateway.outbound.compose import compose_all
-from gateway.settings import Settings
+from gateway.model import Delivery
 
 HOUR = timedelta(hours=1)
 REPLY = "held: too much automatic mail within the hour, perhaps a loop"
@@ -44,26 +41,3 @@ class Breaker:
             return False
         self._alarm = now
         return True
-
-
-def write_alarm(settings: Settings, now: datetime) -> tuple[OutboundMail, ...]:
-    """The mail to the admins; none when nobody is named."""
-    text = (
-        f"More than {settings.send.automatic_per_hour} automatic mails would have left within an hour."
-        " The rest is held. Answers of agents to customers go out as always.\n\n"
-        "Look at what is held, and at where it would go:\n"
-        "    ticketgate queue\n"
-        "If it is a loop, find the sender in the log and add it to sender_block in [security],\n"
-        "or correct agents.toml.\n"
-        "If it is a busy day, raise automatic_per_hour in [send]. Then:\n"
-        "    ticketgate queue release\n"
-    )
-    notice = Notice(
-        kind="alert",
-        # A number that is another one every hour: it makes the Message-ID.
-        event=int(now.timestamp() // 3600) % 100_000,
-        recipients=tuple(Person(party=0, address=address) for address in settings.ticketgate.admin),
-        text=text,
-        data={"host": socket.gethostname(), "problem": "automatic mail is held, perhaps a loop"},
-    )
-    return compose_all(Plan(outcome="alert", notices=(notice,)), None, settings, now) if notice.recipients else ()

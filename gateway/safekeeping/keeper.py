@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,8 +15,7 @@ from sqlalchemy import Connection
 
 from gateway import maillog
 from gateway.errors import TemporaryError
-from gateway.model import Notice, OutboundMail, Person, Plan
-from gateway.outbound.compose import compose_all
+from gateway.outbound.alerts import compose_alert, name_alarm
 from gateway.safekeeping.outside import (
     load_seal_key,
     make_seal_key,
@@ -26,14 +24,14 @@ from gateway.safekeeping.outside import (
     state_folder,
     write_mark,
 )
-from gateway.seal import SealKey
+from gateway.seal import Seal, SealKey
 from gateway.settings import Settings
 from gateway.store import deliveries
 from gateway.store.database import Database
 from gateway.store.facts import name_of
 from gateway.store.forgetting import claim_run, find_last_run, run_retention
 from gateway.store.recovery import Standing, find_loss, make_safe, read_standing, sent_keys
-from gateway.store.seals import Sealed, find_last, seal_waiting
+from gateway.store.seals import Sealed, claim_showing, find_last, seal_waiting
 
 STEADY = timedelta(hours=1)
 """How long the clock must have gone steadily in this process before anything is erased."""
@@ -60,10 +58,14 @@ class Keeper:
         self._database, self._settings, self._monotonic = database, settings, monotonic
         self._folder: Path = state_folder(settings())
         self._key: SealKey | None = None
+        self._unreadable = False  # there is a key: it must not be written over
         self._noted: Standing | None = None
         self._beat: tuple[datetime, float] | None = None  # wall and monotonic clock of the round before
         self._steady_since = 0.0
         self._retained: datetime | None = None
+        self._untold: deque[tuple[str, str]] = deque()
+        self.told: Callable[[str, str], None] = lambda alarm, reason: None
+        """Hears on the event loop of what is in the log already: an alarm and the reason, "" when it is over."""
 
     def open(self) -> None:
         """Read the key, so that all that is written is marked; before the first write, and without the database."""
@@ -71,7 +73,8 @@ class Keeper:
         try:
             self._key = load_seal_key(settings)
         except (OSError, ValueError) as error:
-            maillog.alerted("the seal key cannot be read, nothing is sealed", str(error))
+            self._alarm("seal-key", str(error))
+            self._unreadable = True
             return
         if self._key is not None:
             self._database.mark_with(self._key.mark_key)
@@ -82,27 +85,34 @@ class Keeper:
         standing = read_standing(tx)
         loss = find_loss(tx, standing, mark.standing) if mark else ""
         if mark and loss:
-            self._make_safe(tx, mark.at, mark.standing, loss, now)
+            self._make_safe(tx, mark.at, mark.standing, standing, loss, now)
         elif mark and mark.standing.store != standing.store and standing.journal < mark.standing.journal:
-            maillog.alerted("this is another database than at the last start", "the mails of the other are not in it")
+            self._alarm("other-store", "the mails of the other are not in it")
+        if self._unreadable:
+            return
         if self._key is None and not standing.seal:
             self._make_key()
         elif self._key is None:
-            maillog.alerted("the seal key is missing, nothing is sealed", "put seal.key back from the backup")
+            self._alarm("seal-key-missing", "put seal.key back from the backup")
         else:
             last = find_last(tx)
             if last is not None and not last.is_signed_by(self._key.public):
-                maillog.alerted("the last seal was not signed with our key", f"seal {last.head}; ticketgate verify")
+                self._alarm("signature", f"seal {last.head}; ticketgate verify")
 
     def _make_key(self) -> None:
         try:
             self._key = make_seal_key(self._settings())
         except OSError as error:
-            maillog.alerted("no seal key can be made, nothing is sealed", str(error))
+            self._alarm("seal-key-unmade", str(error))
             return
         if self._key is not None:
             self._database.mark_with(self._key.mark_key)
             maillog.noted("a seal key was made; keep its public half elsewhere", public=self._key.public.hex())
+
+    def _alarm(self, alarm: str, reason: str) -> None:
+        """Said in the log at once, and to the admins with the next round: this may be a thread, before any loop."""
+        maillog.alerted(name_alarm(self._settings(), alarm), reason)
+        self._untold.append((alarm, reason))
 
     async def round(self, now: datetime) -> bool:
         """One pass; True when there is more to seal."""
@@ -110,21 +120,30 @@ class Keeper:
             done = await self._database.write(lambda tx: self._pass(tx, now))
         except TemporaryError:
             return False  # the workers meet the same trouble and say so
+        finally:
+            self._tell()
         if done.sealed.refused:
             rows = ", ".join(name_of(fact) for fact in done.sealed.refused[:5])
-            maillog.alerted("rows were written without the installation's key", f"{rows}; ticketgate verify")
+            self._alarm("unmarked", f"{rows}; ticketgate verify")
         if done.sealed.seal is not None:
             maillog.noted("sealed", seal=done.sealed.seal.head, facts=done.sealed.seal.leaves)
         await asyncio.to_thread(self._note, done, now)
         await self._keep_to_retention(now)
+        self._tell()
         return done.sealed.more
+
+    def _tell(self) -> None:
+        while self._untold:
+            self.told(*self._untold.popleft())
 
     def _pass(self, tx: Connection, now: datetime) -> _Round:
         before = read_standing(tx)
         loss = ""
         if self._noted is not None and (loss := find_loss(tx, before, self._noted)):
-            self._make_safe(tx, now, self._noted, loss, now)
+            self._make_safe(tx, now, self._noted, before, loss, now)
         sealed = seal_waiting(tx, self._key, now) if self._key is not None else Sealed()
+        if sealed.seal is not None:
+            self._show_head(tx, sealed.seal, now)
         sent = tuple(sent_keys(tx, sealed.sent).values()) if sealed.sent else ()
         return _Round(read_standing(tx) if sealed.seal or loss else before, sealed, sent, loss)
 
@@ -145,7 +164,12 @@ class Keeper:
         if beat - self._steady_since < long.total_seconds():
             return
         if last is None or last < due or last > now:
-            await self._run_retention(settings, due, now)
+            try:
+                await self._run_retention(settings, due, now)
+            except Exception as error:  # noqa: BLE001  what is not erased today is tomorrow; sealing goes on
+                self._alarm("retention", maillog.describe(error))
+            else:
+                self._untold.append(("retention", ""))
         self._retained = due
 
     async def _run_retention(self, settings: Settings, due: datetime, now: datetime) -> None:
@@ -162,32 +186,32 @@ class Keeper:
             note_sent(self._folder, done.sent, now)
             if done.standing != self._noted:
                 write_mark(self._folder, done.standing, now)
+                self._untold.append(("mark", ""))
         except OSError as error:
-            maillog.alerted("the start mark cannot be written", str(error))
+            self._alarm("mark", str(error))
         self._noted = done.standing
 
-    def _make_safe(self, tx: Connection, since: datetime, mark: Standing, loss: str, now: datetime) -> None:
+    def _make_safe(
+        self, tx: Connection, since: datetime, mark: Standing, is_now: Standing, loss: str, now: datetime
+    ) -> None:
         maillog.alerted("the database went back in time, the outbox is held", f"{loss}; ticketgate queue release")
         make_safe(tx, since, mark)
-        deliveries.enqueue(tx, write_alarm(self._settings(), loss, now), now)
+        lost = {"received": mark.journal - is_now.journal, "sent": mark.deliveries - is_now.deliveries}
+        facts = {name: str(max(0, number)) for name, number in lost.items()}
+        # In this transaction, and let through though the outbox is held.
+        self._write(tx, "went-back", now, facts)
 
+    def _show_head(self, tx: Connection, seal: Seal, now: datetime) -> None:
+        """Once a week where the chain stands, to people: a copy of it that nobody with our database can change."""
+        if claim_showing(tx, now):
+            at = seal.at.astimezone(ZoneInfo(self._settings().ticketgate.timezone))
+            facts = {"head": seal.head, "at": f"{at:%Y-%m-%d %H:%M %Z}", "public": seal.key.hex()}
+            self._write(tx, "head", now, facts)
 
-def write_alarm(settings: Settings, loss: str, now: datetime) -> tuple[OutboundMail, ...]:
-    """The mail to the admins about a store that went back; it leaves though the outbox is held."""
-    text = (
-        f"The database is older than it was at the last start mark: {loss}.\n\n"
-        "Mail that was accepted meanwhile may be missing. Nothing is sent and no reminder falls due until you say so."
-        " Mailboxes on IMAP servers are read again from their first mail; what is known is recognised.\n\n"
-        "Look at what would be sent, and what the log says about the time that is missing:\n"
-        "    ticketgate queue\n"
-        "Then:\n"
-        "    ticketgate queue release\n"
-    )
-    notice = Notice(
-        kind="alert",
-        event=int(now.timestamp()) % 100_000,
-        recipients=tuple(Person(party=0, address=address) for address in settings.ticketgate.admin),
-        text=text,
-        data={"host": socket.gethostname(), "problem": "the database went back in time"},
-    )
-    return compose_all(Plan(outcome="alert", notices=(notice,)), None, settings, now) if notice.recipients else ()
+    def _write(self, tx: Connection, alarm: str, now: datetime, facts: dict[str, str]) -> None:
+        try:
+            mails = compose_alert(self._settings(), alarm, int(now.timestamp()), now, **facts)
+        except Exception as error:  # noqa: BLE001  an operator's own words that do not fit must not stop the sealing
+            maillog.worker_error("record", error)
+            return
+        deliveries.enqueue(tx, mails, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,12 +13,14 @@ from sqlalchemy import Connection
 
 from gateway import seal as sealing
 from gateway.seal import NOTHING, SALT_OCTETS, FactKey, Root, Seal, SealKey, is_marked, leaf_of, sign_seal
+from gateway.store.columns import EPOCH
 from gateway.store.facts import is_open, read_all, read_facts
-from gateway.store.schema import counters, leaves, seals, unsealed, upsert
+from gateway.store.schema import counters, insert_once, leaves, seals, unsealed, upsert
 
 BATCH = 2000
 """Most facts in one seal: about 40 ms in the writer."""
 
+WEEK, DAY = timedelta(days=7), timedelta(days=1)
 _LOCK = 0x7468  # PostgreSQL: one host seals at a time
 _LAST = sa.select(seals).order_by(seals.c.number.desc()).limit(1)
 _WAITING = sa.select(unsealed).where(unsealed.c.refused.is_(False)).order_by(unsealed.c.id).limit(BATCH)
@@ -95,6 +97,19 @@ def seal_waiting(tx: Connection, key: SealKey, now: datetime) -> Sealed:
         facts.update(((kind, *k), found.get(k, [])) for k in keys)  # one that is gone is sealed as nothing
     more = len(waiting) == BATCH
     return Sealed(_write(tx, key, last, facts, now) if facts else None, refused, more, _sent(facts))
+
+
+def claim_showing(tx: Connection, now: datetime) -> bool:
+    """Whether people are to be shown the head: a day after the first call, then every week; one gateway gets it."""
+    moment = _count_of(now)
+    tx.execute(insert_once(tx, counters), {"name": "head", "value": moment - _count_of(EPOCH + WEEK - DAY)})
+    long_ago = counters.c.value <= moment - _count_of(EPOCH + WEEK)
+    due = long_ago | (counters.c.value > moment)  # by a clock that was wrong
+    return tx.execute(sa.update(counters).where(counters.c.name == "head", due).values(value=moment)).rowcount == 1
+
+
+def _count_of(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def _sent(facts: dict[FactKey, list[Any]]) -> tuple[int, ...]:

@@ -96,10 +96,11 @@ ENGLISH = {
 """Words no German text has."""
 TYPED = re.compile(
     r"[a-z]+( 1d)? +mailto:\S+|\S+@\S+|#\w+( (until fri|to|late|free|all)\b)*|\"[^\"]*\""
-    r"|\b(from|to|is|has|after|before|owner):\S*|^Zeiten: .*|^  (Sieve|#list|#digest|#away) .*",
+    r"|\b(from|to|is|has|after|before|owner):\S*|^Zeiten: .*|^  (Sieve|#list|#digest|#away) .*"
+    r"|^    ticketgate .*|\[\w+\]",
     re.MULTILINE,
 )
-"""What has to be typed as it is: commands, times, queries, one-tap links, addresses."""
+"""What has to be typed as it is: commands, times, queries, one-tap links, addresses, tables of the configuration."""
 
 
 def said_by_us(name: str, language: str = "de") -> list[str]:

@@ -190,6 +190,38 @@ VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
     "welcome": (None, n("welcome", event=84)),
 }
 
+ALARMS: dict[str, dict[str, str]] = {
+    "clock": {"reason": "1:00:00", "minutes": "60"},
+    "token": {"user": "desk@mail.test", "handle": "desk", "reason": "invalid_grant", "minutes": "60"},
+    "relay": {"server": "smtp.mail.test", "reason": "535 5.7.8", "minutes": "60"},
+    "silent": {"user": "desk@mail.test", "reason": "535 5.7.8", "minutes": "60"},
+    "rebuilt": {"user": "desk@mail.test", "reason": "77", "minutes": "60"},
+    "copies": {"user": "desk@mail.test", "reason": "535 5.7.8", "minutes": "60"},
+    "loop": {"limit": "2000"},
+    "unreachable": {"handle": "bob", "name": "Bob Smith", "address": "bob@mail.test", "reason": "550 5.1.1"},
+    "guessing": {"most": "20", "client": ""},
+    "guessing-one": {"most": "20", "client": "192.0.2.0/24"},
+    "went-back": {"received": "3", "sent": "4"},
+    "other-store": {"reason": "x", "minutes": "60"},
+    "seal-key": {"reason": "x", "minutes": "60"},
+    "seal-key-missing": {"reason": "x", "minutes": "60"},
+    "seal-key-unmade": {"reason": "x", "minutes": "60"},
+    "signature": {"reason": "x", "minutes": "60"},
+    "unmarked": {"reason": "x", "minutes": "60"},
+    "mark": {"reason": "x", "minutes": "60"},
+    "retention": {"reason": "x", "minutes": "60"},
+    "head": {"head": "123:0123456789abcdef0123456789abcdef", "at": "2026-11-24 10:00 UTC", "public": "00ff" * 16},
+}
+"""Every alarm with the facts its words name."""
+VARIANTS |= {
+    f"alarm-{name}": (None, n("alert", to=story.OPS, event=80, data={"host": "mx1", "alarm": name, **facts}))
+    for name, facts in ALARMS.items()
+}
+VARIANTS["alarm-over"] = (
+    None,
+    n("alert", to=story.OPS, event=80, data={"host": "mx1", "alarm": "relay", "server": "smtp.mail.test", "over": "1"}),
+)
+
 LANGUAGES = ("en", "de")
 
 
@@ -340,3 +372,15 @@ def test_a_missing_template_is_an_operators_trouble() -> None:
     words = Words(Path("/nonexistent"), "en", "UTC")
     with pytest.raises(TemplateTrouble):
         words.render("no-such-text.txt", {})
+
+
+def test_every_alarm_of_the_words_is_shown_here_and_says_its_facts() -> None:
+    keys = tomllib.loads((default_folder() / "en" / "words.toml").read_text("utf-8"))
+    named = {key.removeprefix("alarm_").removesuffix("_text") for key in keys if key.startswith("alarm_")}
+    assert named - {"over", "ended", "reason", "again"} == set(ALARMS)
+    for language in LANGUAGES:
+        for name, facts in ALARMS.items():
+            mail = read(compose(f"alarm-{name}", in_language(language)).content)
+            said = f"{mail['Subject']} {texts(mail)[0]}"
+            assert all(value in said for value in facts.values()), (language, name)
+            assert max(map(len, texts(mail)[0].splitlines())) <= 90

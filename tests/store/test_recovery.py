@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from gateway.demo.mail_client import read_mail, text_of
 from gateway.model import Envelope, TimerSet
 from gateway.safekeeping.keeper import Keeper
 from gateway.safekeeping.outside import read_mark
@@ -21,7 +23,8 @@ from gateway.store.copying import CopyError, copy_out, is_empty, put_back_file, 
 from gateway.store.database import Database
 from gateway.store.gate import is_held
 from gateway.store.recovery import TICKETS_SKIPPED, find_loss, make_safe, read_standing, release_outbox, sent_keys
-from gateway.store.schema import REVISION, events, imap_marks, raw, seals
+from gateway.store.schema import REVISION, counters, events, imap_marks, leaves, raw, seals, unsealed
+from gateway.store.schema import deliveries as outgoing
 from gateway.store.seals import seal_waiting
 from gateway.store.verify import verify
 from tests.support.databases import PostgresServer
@@ -29,6 +32,7 @@ from tests.support.spine import NOW, SETTINGS, Road, make_mail
 
 KEY = SealKey(bytes(range(32)))
 HOUR = timedelta(hours=1)
+ADMIN = "ops@desk.test"
 
 
 @pytest.fixture
@@ -118,7 +122,11 @@ def _keeper(road: Road, folder: Path, beat: list[float]) -> Keeper:
     url = f"sqlite:{folder}/ticketgate.db"
     rules = Retention(raw=timedelta(days=400), run_at="00:00")
     settings = replace(
-        SETTINGS, storage=Storage(url=url), security=Security(token_key=Secret(f"file:{key}")), retention=rules
+        SETTINGS,
+        storage=Storage(url=url),
+        security=Security(token_key=Secret(f"file:{key}")),
+        retention=rules,
+        ticketgate=replace(SETTINGS.ticketgate, admin=(ADMIN,)),
     )
     keeper = Keeper(road.database, lambda: settings, lambda: beat[0])
     keeper.open()
@@ -164,6 +172,82 @@ async def test_the_keeper_seals_and_notes_how_far_the_store_has_come(road: Road,
     await keeper.round(road.now)
     with road.database.begin() as tx:
         assert is_held(tx)
+
+
+def _to_admins(road: Road) -> list[str]:
+    """The texts of the mails to the admins, oldest first."""
+    with road.database.begin() as tx:
+        rows = tx.execute(sa.select(outgoing.c.content).where(outgoing.c.recipient == ADMIN).order_by(outgoing.c.id))
+        return [text_of(read_mail(content)) for content in rows.scalars()]
+
+
+async def test_the_head_of_the_chain_is_mailed_every_week_and_proves_it_later(road: Road, tmp_path: Path) -> None:
+    keeper = _keeper(road, tmp_path, [0.0])
+    for day in range(10):
+        road.arrive(make_mail(f"jane{day}@customer.test", "Hello", subject=f"Matter {day}"))
+        for _ in range(2):
+            await keeper.round(NOW + timedelta(days=day, minutes=1))
+    first, second = _to_admins(road)  # of the second day, and of a week later
+    found = re.search(r"--head (\d+):([0-9a-f]{32})", first)
+    key = re.search(r"[0-9a-f]{64}", first)
+    assert found and key and f"{found[1]}:" not in second
+    head, public = (int(found[1]), found[2]), bytes.fromhex(key[0])
+    with road.database.begin() as tx:
+        assert verify(tx, public=public, head=head).findings == []
+        tx.execute(sa.delete(leaves))  # whoever has key and database makes another history
+        tx.execute(sa.delete(seals))
+        tx.execute(sa.delete(unsealed))
+        tx.execute(sa.delete(counters).where(counters.c.name == "seal"))
+    for day in range(3):
+        await keeper.round(NOW + timedelta(days=11 + day))
+        road.arrive(make_mail(f"tom{day}@customer.test", "Hello", subject=f"Other {day}"))
+    with road.database.begin() as tx:
+        assert verify(tx, public=public).findings == []
+        assert [finding.what for finding in verify(tx, public=public, head=head).findings] == ["chain"]
+
+
+async def test_the_admins_hear_of_a_store_that_went_back_and_how_much_it_lacks(road: Road, tmp_path: Path) -> None:
+    keeper = _keeper(road, tmp_path, [0.0])
+    road.arrive(make_mail("jane@customer.test", "Hello"))
+    await keeper.round(road.now)
+    with road.database.begin() as tx:
+        tx.execute(sa.delete(seals))
+        tx.execute(sa.delete(outgoing))
+    await keeper.round(road.now)
+    (text,) = _to_admins(road)
+    assert "lacks 0 mails that were received and 3 that were queued" in text
+    assert "ticketgate queue release" in text
+
+
+async def test_the_keepers_trouble_is_told_once_the_loop_runs_and_so_is_its_end(road: Road, tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    (tmp_path / "seal.key").write_text("no key at all")
+    beat = [0.0]
+    keeper = _keeper(road, tmp_path, beat)
+    keeper.told = lambda alarm, reason: told.append((alarm, reason))
+    await keeper.round(road.now)
+    assert [alarm for alarm, reason in told if reason] == ["seal-key"]
+    assert (tmp_path / "seal.key").read_text() == "no key at all", "whatever it is, it is not written over"
+
+    road.arrive(make_mail("jane@customer.test", "Hello"))
+    told.clear()
+    with road.database.begin() as tx:
+        tx.exec_driver_sql("ALTER TABLE erasures RENAME TO gone")
+    await _pass_days(keeper, road, beat, 402)
+    assert {alarm for alarm, reason in told if reason} == {"retention"}
+    with road.database.begin() as tx:
+        tx.exec_driver_sql("ALTER TABLE gone RENAME TO erasures")
+    told.clear()
+    await _pass_days(keeper, road, beat, 403)
+    assert ("retention", "") in told and _bytes_kept(road) == 0
+
+
+async def _pass_days(keeper: Keeper, road: Road, beat: list[float], day: int) -> None:
+    """A day and an hour that begin so many days after now, at a steady clock."""
+    beat[0] = day * 86400.0
+    for _ in range(26):
+        await keeper.round(road.now + timedelta(seconds=beat[0]))
+        beat[0] += 3600
 
 
 def test_a_copy_made_under_load_is_whole_and_can_be_put_back(

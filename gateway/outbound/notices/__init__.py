@@ -64,7 +64,8 @@ report             period! ("2026-w47"), first! (its first day), of (the one age
                    [number, days, owner]), step (weekday, day, month), days (JSON: [[day, new, closed]]), agents (JSON:
                    [[name, answered, closed, open, taken, passed]]; "" nobody, "?" former), tags (JSON: [[tag, new,
                    closed, open, seconds]]); no ticket
-alert              host!, problem! (for the subject), text! (the body); no ticket
+alert              host!; alarm (a key of words.toml) with the facts its words name, reason, minutes (until it is said
+                   again), over; or problem! (for the subject) and text! (the body); no ticket
 welcome            nothing; no ticket
 =================  ================================================================================================
 """

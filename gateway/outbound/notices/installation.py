@@ -9,16 +9,31 @@ from gateway.outbound.notices.scene import Scene, Writing, readable
 
 def write_alert(scene: Scene) -> Writing:
     """Trouble, or the end of it, for the admins. Nobody can answer it: there is no Reply-To."""
-    notice, words = scene.notice, scene.words
-    host = scene.fact("host") or "localhost"
-    text = scene.render("alert.txt", text=readable(notice.text), host=host)
+    words, host = scene.words, scene.fact("host") or "localhost"
+    problem, said = _say_alarm(scene) if scene.fact("alarm") else (scene.fact("problem"), readable(scene.notice.text))
+    text = scene.render("alert.txt", text=said, host=host)
     return Writing(
         from_name=words.say("host_from", host=host),
-        subject=words.say("alert_subject", host=host, problem=scene.fact("problem")),
+        subject=words.say("alert_subject", host=host, problem=problem),
         text=text,
         to=(("", scene.recipient.address),),
         html_wanted=False,
     )
+
+
+def _say_alarm(scene: Scene) -> tuple[str, str]:
+    """The problem in a few words, and what there is to say about it; or that it is over."""
+    words, alarm = scene.words, scene.fact("alarm")
+    facts = {key: scene.fact(key) for key in scene.notice.data}
+    problem = words.say(f"alarm_{alarm}", **facts)
+    if scene.flag("over"):
+        return words.say("alarm_over", problem=problem), words.say("alarm_ended")
+    parts = [words.say(f"alarm_{alarm}_text", **facts)]
+    if scene.fact("reason"):
+        parts.append(words.say("alarm_reason", reason=scene.fact("reason")))
+    if scene.fact("minutes"):
+        parts.append(words.say("alarm_again", minutes=scene.fact("minutes")))
+    return problem, "\n\n".join(part.strip("\n") for part in parts)
 
 
 def _card(value: str) -> str:

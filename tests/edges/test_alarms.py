@@ -1,0 +1,58 @@
+"""Alarms: each trouble is one mail to the admins, its end another, in the language of the desk."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from gateway.alarms import Alarms
+from gateway.clock import Jump
+from gateway.demo.mail_client import read_mail
+from gateway.outbound.transport import Attempt
+from gateway.settings import Imap
+from gateway.store import deliveries
+from gateway.store.database import Database
+from tests.support.spine import SETTINGS
+
+MAILBOX = Imap(user="desk@mail.test", handle="support")
+BARRED, LEFT = Attempt("deferred", "454 4.7.0", barred=True), Attempt("sent", "250 2.0.0")
+
+
+async def play(folder: Path) -> list[str]:
+    """Every trouble twice, then its end: the subjects of what was mailed."""
+    general = replace(SETTINGS.ticketgate, admin=("ops@mail.test",), language="de")
+    settings = replace(SETTINGS, ticketgate=general)
+    database = Database(f"sqlite:{folder}/ticketgate.db")
+    database.migrate()
+    alarms = Alarms(database, lambda: settings, lambda: None)
+    for _ in range(2):
+        alarms.hear_mailbox(MAILBOX, "silent", "535 5.7.8")
+        alarms.hear_mailbox(MAILBOX, "junk", "3 new")  # for the log alone
+        alarms.hear_tokens(MAILBOX, "invalid_grant")
+        alarms.hear_relay(BARRED)
+        alarms.hear_clock(Jump(by=timedelta(hours=1), believed=False))
+        alarms.hear_keeper("retention", "disk")
+    alarms.hear_mailbox(MAILBOX, "silent", "")
+    alarms.hear_tokens(MAILBOX, "")
+    alarms.hear_relay(LEFT)
+    alarms.hear_relay(LEFT)
+    alarms.hear_clock(Jump(by=timedelta(), believed=True))
+    alarms.hear_keeper("retention", "")
+    await asyncio.gather(*alarms._writing)
+    with database.begin() as tx:
+        waiting = [deliveries.find(tx, entry.delivery.id) for entry in deliveries.list_outbox(tx)]
+    database.close()
+    return [str(read_mail(one.delivery.mail.content)["Subject"]).partition(": ")[2] for one in waiting if one]
+
+
+async def test_each_trouble_is_mailed_once_and_so_is_its_end(tmp_path: Path) -> None:
+    troubles = [
+        "das Postfach desk@mail.test wird nicht gelesen",
+        "kein Zugriffstoken für desk@mail.test",
+        "über localhost kann nichts versandt werden",
+        "die Uhr ist gesprungen",
+        "was zu alt ist, konnte nicht gelöscht werden",
+    ]
+    assert sorted(await play(tmp_path)) == sorted([*troubles, *(f"vorbei: {trouble}" for trouble in troubles)])
