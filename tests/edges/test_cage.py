@@ -302,8 +302,8 @@ async def test_a_mail_whose_child_always_hangs_is_given_up_after_two_children() 
         assert len(stopped) >= 2
 
 
-async def test_an_answer_that_is_no_answer_makes_the_mail_unreadable_at_once(tmp_path: Path) -> None:
-    """A child whose code was taken over may write anything: here a stranger writes into the child's end of the pipe."""
+async def test_an_answer_that_is_no_answer_makes_the_mail_unreadable_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """fault-33. A child whose code was taken over may write anything: a stranger writes into its end of the pipe."""
     async with running() as cage:
         (pid,) = await ready_children()
         os.kill(pid, signal.SIGSTOP)
@@ -319,6 +319,8 @@ async def test_an_answer_that_is_no_answer_makes_the_mail_unreadable_at_once(tmp
         findings = await answer
         assert "malformed answer" in findings.message.unreadable
         assert cage.deaths == 1
+        (alarm,) = [record for record in caplog.records if record.getMessage() == "alert"]
+        assert "a reader process answered nonsense" in str(vars(alarm))
         assert (await read(cage, mail("next"))).message.text.strip() == "next"
 
 
