@@ -123,7 +123,7 @@ def _tell(done: PutBack, settings: Settings) -> None:
     if done.lost is not None:
         received = max(0, done.lost.journal - manifest.standing.journal)
         sent = max(0, done.lost.deliveries - manifest.standing.deliveries)
-        print(f"since: at least {received} mails received and {sent} mails of ours. The log names them.")
+        print(f"since: at least {_mails(received)} received and {_mails(sent)} of ours. The log names them.")
     else:
         print("since. How much that is, nobody here knows: there is no start mark of this store. The log may name it.")
     mailboxes = [mailbox for mailbox in settings.receive.imap.values() if mailbox.enabled]
@@ -137,4 +137,8 @@ def _tell(done: PutBack, settings: Settings) -> None:
     print("Nothing is sent and no reminder falls due until you have looked and said so:")
     print("  ticketgate queue            what would be sent")
     print("  ticketgate queue release    send it", end="")
-    print(f", but not the {done.sent} mails known to have left since" if done.sent else "")
+    print(f", but not the {_mails(done.sent)} known to have left since" if done.sent else "")
+
+
+def _mails(count: int) -> str:
+    return "1 mail" if count == 1 else f"{count} mails"

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.demo.mail_client import read_mail, text_of
-from gateway.model import Envelope, TimerSet
+from gateway.model import Envelope, Proof, TimerSet
 from gateway.safekeeping.keeper import Keeper
 from gateway.safekeeping.outside import read_mark
 from gateway.seal import SealKey
@@ -28,7 +28,7 @@ from gateway.store.schema import deliveries as outgoing
 from gateway.store.seals import seal_waiting
 from gateway.store.verify import verify
 from tests.support.databases import PostgresServer
-from tests.support.spine import NOW, SETTINGS, Road, make_mail
+from tests.support.spine import NOW, SETTINGS, Road, address_of, header_of, make_mail
 
 KEY = SealKey(bytes(range(32)))
 HOUR = timedelta(hours=1)
@@ -335,3 +335,41 @@ def test_the_loop_is_free_while_the_keeper_notes(road: Road, tmp_path: Path) -> 
     road.arrive(make_mail("jane@customer.test", "Hello"))
     assert asyncio.run(keeper.round(road.now)) is False
     assert (tmp_path / "seal.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_replies_to_what_was_written_in_the_lost_time_never_land_in_another_ticket(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    """The mails of the lost hour came by SMTP, so they are gone; people still have them and answer them."""
+    road = Road(sqlite_database)
+    road.arrive(make_mail("jane@customer.test", "Hello", message_id="<1@customer.test>"))
+    offer = next(mail for mail in road.outbox() if mail.recipient == "alice@corp.test")
+    older = tmp_path / "copy"
+    older.mkdir()
+    copy_out(sqlite_database, older, lambda tx: None)
+
+    answer_to = {"recipient": address_of(offer), "proof": Proof.DKIM}
+    answering = make_mail("alice@corp.test", "Off and on.", answers=header_of(offer, "Message-ID"))
+    road.arrive(answering, **answer_to)  # type: ignore[arg-type]
+    answer = next(mail for mail in road.outbox() if mail.kind == "answer")
+    road.arrive(make_mail("tom@shop.test", "A chair", subject="Chair", message_id="<2@shop.test>"))
+    ack = next(mail for mail in road.outbox() if mail.recipient == "tom@shop.test")
+    assert header_of(ack, "Message-ID").startswith("<2.")
+    with sqlite_database.begin() as tx:
+        mark = read_standing(tx)
+
+    store = Database(f"sqlite:{older}/ticketgate.db")
+    try:
+        with store.begin() as tx:
+            make_safe(tx, NOW, mark)
+        restored = Road(store)
+        restored.now = road.now
+        fresh = restored.arrive(make_mail("eve@other.test", "Mine", subject="Desk", message_id="<3@other.test>"))
+        thanks = make_mail("jane@customer.test", "It works.", answers=header_of(answer, "Message-ID"))
+        assert restored.arrive(thanks, recipient=address_of(answer)).ticket == 1, "its ticket is older than the copy"
+        more = make_mail("tom@shop.test", "Is it red?", subject="Re: Chair", answers=header_of(ack, "Message-ID"))
+        lost = restored.arrive(more, recipient=address_of(ack)).ticket
+        assert lost not in (1, 2, fresh.ticket), "the ticket is gone: a new one, and nobody else's"
+        assert restored.ticket(lost).subject == "Chair"
+    finally:
+        store.close()
