@@ -54,6 +54,7 @@ class People:
                 self._answer(mail, reader)
             elif "The answer is" in text_of(mail) and "@customer.test" in reader and self._chance.random() < AGAIN:
                 self._answered.discard(reader)
+                self._both.pop(reader, None)  # what Bob may say from now on answers this mail, not the one before
                 self._send(reply_to(mail, reader, "Customer", f"And then? {self._mark(reader)}"), reader)
 
     def _answer(self, mail: EmailMessage, agent: str) -> None:
