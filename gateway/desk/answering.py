@@ -11,7 +11,7 @@ from dataclasses import replace
 from gateway.desk import assignment, filing, sides
 from gateway.desk.case import Case
 from gateway.desk.deciding import accept_held, has, plan_decision, taps_held
-from gateway.desk.deeds import carry_out, check_orders
+from gateway.desk.deeds import AFTER, carry_out, check_orders
 from gateway.desk.deeds_people import FIRST
 from gateway.desk.direct import find_begun, find_reached, is_direct, plan_begun, plan_direct
 from gateway.desk.draft import Draft
@@ -64,19 +64,36 @@ def _plan_released(case: Case) -> Plan:
         draft = Draft(case, reason="no-author")
         draft.explain("whoever wrote it is no agent any more, and no agent lets it go: it stays held")
         return draft.plan("hold")
+    draft, ordered = Draft(case, reason="released"), _ordered(case, instruction)
+    if has(ordered.orders, *FIRST):
+        draft.explain("it says who is to get it: only an agent who answers the notice of it lets it go")
+        return draft.plan("hold")
     if instruction.act == "note":
-        return _note(Draft(case, reason="released"), case, text, author).plan("note")
-    draft = Draft(case, reason="released")
+        carry_out(_note(draft, case, text, author), ordered, author, quiet=True)
+        return draft.plan("note")
     third = sides.find_addressee(case)
     if third is None and (sides.find_reader(case) or sides.find_asked(case)):
         return hold_answer(case, "side-gone", text=text, data={"value": instruction.to or "ADDRESS"})
     if third is not None:
         sides.ask(draft, case, text, author, third)
+        carry_out(draft, ordered, author, quiet=True)
         return draft.plan("answer")
     _answer(draft, case, text, author, close=instruction.close)
     if instruction.close:
         draft.add_event("close", party=author.party)
+    carry_out(draft, ordered, author, quiet=True)
     return draft.plan("answer")
+
+
+def _ordered(case: Case, instruction: Instruction) -> Case:
+    """The case with what is done after the words that were let go; an operator lets the mail go as it was meant."""
+    held = next((h for h in (case.ticket.held if case.ticket else ()) if h.event == case.match.event), None)
+    whole = instruction.text is None and held is not None and held.internal == (instruction.act == "note")
+    orders = held.commands if whole and held is not None else instruction.commands
+    wanted = AFTER | FIRST if whole else AFTER
+    each = (replace(case, orders=Orders(commands=(Command(v, what),))) for v, what in orders if v in wanted)
+    sound = (one.orders.commands[0] for one in each if not whole or has(one.orders, *FIRST) or not check_orders(one))
+    return replace(case, orders=Orders(commands=tuple(sound)))
 
 
 # ------------------------------------------------------------------ replies to what we sent about a ticket

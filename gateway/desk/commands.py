@@ -19,6 +19,9 @@ from gateway.settings import Commands
 _WORD = re.compile(r"[^\W\d_][^\s:=]*")
 _BEFORE_ARGUMENT = re.compile(r"\s+=\s+|[:=]\s*|\s+|\Z")
 _NUMBER = re.compile(r"#?([0-9]{1,8})[.!]*\Z")
+_DRESS = r"(?:[\s*_~`\"'()\[\]<\u2022\u2023\u25e6\u25aa\u25ab\u25cf\u25cb\u00b7-]|[0-9]{1,2}[.)]\s){1,12}"
+"""What lists, bold type and quotation marks put before a command: "* #note", "1. #claim", "*#note*"."""
+_LETTERS = re.compile(r"\s{0,3}([^\W\d_]+)")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _MARKS = ".!,;"
 """What people and phones put behind a word; a question mark asks something, so it is no command."""
@@ -40,6 +43,18 @@ class Language:
     prefixes: str
     sign: str
     """The prefix that counts everywhere: "#", unless the site took it away."""
+
+    def find_dressed(self, plain: str, least: int = 1) -> str:
+        """The verb, by its full name, of a command that begins its line but for a bullet, bold type or quotation marks.
+
+        ``least`` 0: also one with nothing but blanks before or behind the sign.
+        """
+        before = re.match(_DRESS, plain)
+        start = before.end() if before else 0
+        if not self.sign or start < least or not plain.startswith(self.sign, start):
+            return ""
+        word = _LETTERS.match(plain, start + len(self.sign))
+        return find_verb(word[1], self.names, beginnings=False) if word else ""
 
     @classmethod
     def of(cls, rules: Commands) -> Language:
@@ -139,7 +154,8 @@ def _read_top_line(line: str, language: Language, guess: bool = True) -> _Line |
     start = len(plain) - len(plain.lstrip())
     prefix = plain[start]
     if prefix not in language.prefixes:
-        return None
+        # What mail programs make of a list or of bold type: "* #note she is rude" must not reach her.
+        return _Line("", bad=True) if language.find_dressed(plain) else None
     start += 1
     if prefix == language.sign:  # "# close": keyboards add the blank
         start += len(plain[start:]) - len(plain[start:].lstrip(" "))
@@ -185,6 +201,8 @@ def _read_below(lines: Sequence[str], reading: _Reading, language: Language) -> 
     code = _fenced(lines)
     for index, line in enumerate(lines):
         found = None if index in code else _read_lower_line(line, language)
+        if found is None and index not in code and language.find_dressed(normalise(line), least=0) == "note":
+            found = _Line("", bad=True)  # meant to stay inside, or it would not say so: asked rather than sent
         reading.take(found or _Line(line), line)
 
 
@@ -273,6 +291,13 @@ def explain_mistake(orders: Orders, rules: Commands) -> dict[str, str]:
         verbs = [STATUS_VERBS.get(c.argument.lower(), c.verb) if c.verb == "status" else c.verb for c in orders.others]
         pair = next((pair for pair in CONTRADICTIONS if pair <= set(verbs)), None)
         return dict(zip(("verb", "value"), sorted(pair, key=verbs.index), strict=True)) if pair else {}
+    line = normalise(orders.bad_line.partition("\n")[0])
+    language = Language.of(rules)
+    dressed = "" if orders.hint else language.find_dressed(line)
+    if not orders.hint and language.find_dressed(line, least=0) == "note":
+        dressed = "note"  # any words fit it: only its place can be wrong
+    if dressed:
+        return {"dressed": dressed}
     word = None if orders.hint else _WORD.search(normalise(orders.bad_line))
     verb = find_verb(word[0], Language.of(rules).names) if word else ""
     return {"usage": "\n".join(EXAMPLES.get(verb, (f"#{verb}",)))} if verb else {}

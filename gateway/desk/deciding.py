@@ -6,15 +6,20 @@ is corrected by writing the right one.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.desk import assignment, sides
 from gateway.desk.case import Case
 from gateway.desk.deed import Problem, held_behind
-from gateway.desk.deeds import carry_out, check_orders
+from gateway.desk.deeds import AFTER, carry_out, check_orders
+from gateway.desk.deeds_people import FIRST
 from gateway.desk.draft import Draft
+from gateway.desk.expiring import set_expiry
 from gateway.desk.holding import SHOWN_TO_DESK, hold_answer, tell_author
 from gateway.desk.spelling import did_you_mean, vocabulary
+from gateway.desk.verbs import plain
 from gateway.model import Command, HeldFact, Instruction, Orders, Person, Plan
 
 
@@ -28,6 +33,8 @@ def plan_decision(case: Case) -> Plan:
     held = next((h for h in case.ticket.held if h.event == case.match.event), None)
     if held is None:
         return hold_answer(case, "nothing-held")
+    if held.resolution == "asked":  # the later question is about the same mail
+        held = next((h for h in case.ticket.held if h.journal == held.journal and not h.resolution), held)
     if held.resolution:
         return _decided_before(case, held)
     if case.orders.held or not case.orders.commands:
@@ -38,6 +45,11 @@ def plan_decision(case: Case) -> Plan:
     problem = check_orders(case)
     if problem is not None:
         return hold_answer(case, problem.reason, data=problem.data)
+    kept, doubt = _find_kept(case, held)
+    if doubt is not None:
+        return _ask_about(case, held, doubt)
+    if kept and not (held.text.strip() or _words_to_send(case)):
+        return _obeyed(case, held, kept)
     if decision == "send" and _is_unclear(case):
         return hold_answer(case, case.own.unclear)
     empty = not (case.orders.text.strip() or held.text.strip())
@@ -56,8 +68,10 @@ def plan_decision(case: Case) -> Plan:
     draft, person = Draft(case), case.agent_person
     assert person is not None
     number = draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
-    carry_out(draft, case, person, quiet=True, but=("close", *_RESOLUTIONS))
-    _settle_held(draft, case, held, person, decision)
+    orders = (*kept, *case.orders.commands)
+    goes = decision != "discard"
+    carry_out(draft, _ordering(case, orders), person, quiet=True, but=(*(AFTER if goes else ("close",)), *_RESOLUTIONS))
+    _settle_held(draft, case, held, person, decision, after=orders if goes else ())
     data = {"verb": decision, "done": decision}
     draft.notify("command", [person], about=number, in_reply_to=case.findings.message.message_id, data=data)
     return draft.plan("command")
@@ -82,6 +96,70 @@ _QUESTIONS = ("merge-asks", "from-asks", "undo-asks")
 """Reasons of holds that only ask whether the agent means it."""
 _IN_ANSWER = ("also", "open", "spam", "block")
 """Verbs that say by themselves what becomes of the held mail, or leave it alone."""
+
+
+_BESIDE_TEXT = FIRST | AFTER | {"tag", "untag", "prio", "subject", "move", "watch", "mute"}
+"""Verbs of a held mail that are done with its text; the others say something about the text or stand alone."""
+
+
+def _find_kept(case: Case, held: HeldFact) -> tuple[tuple[Command, ...], Problem | None]:
+    """What the held mail ordered beside its words, done when it is let go as it was meant, and what is in doubt.
+
+    Left out is what its author was told of in the notice, and what the decision itself orders otherwise.
+    """
+    if not has(case.orders, "send", "ask"):
+        return (), None
+    orders = [Command(verb, argument) for verb, argument in held.commands]
+    worded = bool(held.text.strip() or _words_to_send(case) or has(case.orders, "ask"))
+    orders = [c for c in orders if c.verb in _BESIDE_TEXT or (not worded and c.verb not in _SAYS)]
+    if not worded and any(verb == "send" for verb, _ in held.commands):
+        return (), None  # files without a word
+    problems = [check_orders(_ordering(case, (command,))) for command in orders]
+    doubt = next((p for p in problems if p is not None and p.reason != held.reason), None)
+    sound = [command for command, problem in zip(orders, problems, strict=True) if problem is None]
+    said = [c for c in case.orders.commands if c.verb not in _SAYS]
+    kept = [c for c in sound if not any(_clash(case, c, other) for other in (*sound, *said) if other is not c)]
+    return tuple(c for c in kept if plain(c) not in map(plain, said)), doubt
+
+
+_SAYS = ("note", "send", "discard", "ask", "new")
+
+
+def _clash(case: Case, one: Command, other: Command) -> bool:
+    return check_orders(_ordering(case, (one, other))) is not None
+
+
+def _ordering(case: Case, commands: tuple[Command, ...]) -> Case:
+    return replace(case, orders=replace(case.orders, commands=commands, text=""))
+
+
+def _ask_about(case: Case, held: HeldFact, doubt: Problem) -> Plan:
+    """Something in the held mail has to be asked before it goes: the question is about that mail, not about "send"."""
+    person, draft = case.agent_person, Draft(case, reason=doubt.reason)
+    assert person is not None
+    number = draft.add_mail(
+        "held", party=held.party, public=False, text=held.text, answers=held.answered, reason=doubt.reason
+    )
+    fact = replace(held, event=number, reason=doubt.reason, resolution="")
+    draft.resolve(held.event, "asked")
+    draft.hold(fact)
+    set_expiry(draft, fact, doubt.data)
+    answered = case.findings.message.message_id
+    draft.notify("held", [person], about=number, reason=doubt.reason, in_reply_to=answered, data=doubt.data)
+    draft.explain(f"held event {held.event} is asked about again: {doubt.reason}")
+    return draft.plan("command")
+
+
+def _obeyed(case: Case, held: HeldFact, kept: tuple[Command, ...]) -> Plan:
+    """The held mail was nothing but commands: they are done now and confirmed like any."""
+    person = case.agent_person
+    assert person is not None
+    obeying = _ordering(case, (*kept, *(c for c in case.orders.commands if c.verb not in _SAYS)))
+    draft = Draft(obeying)
+    draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
+    draft.resolve(held.event, "sent")
+    carry_out(draft, obeying, person, quiet=False)
+    return draft.plan("command")
 
 
 def _ask_again(case: Case) -> Plan:
@@ -110,13 +188,28 @@ def _confirmed(case: Case, held: HeldFact) -> Plan:
     draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
     text = _words_to_send(case) or held.text
     draft.resolve(held.event, ("noted" if held.internal else "sent") if text.strip() else "discarded")
-    carry_out(draft, sure, person, quiet=False)
+    carry_out(draft, sure, person, quiet=False, but=AFTER if text.strip() else ())
     if text.strip():
         act = "note" if held.internal else "send"
-        draft.release(
-            held.journal, Instruction(act=act, by=person.party, ticket=held.ticket, event=held.event, text=text)
-        )
+        draft.release(held.journal, _instruct(held, person, act, text, commands))
     return draft.plan("command")
+
+
+def _instruct(
+    held: HeldFact, person: Person, act: str, text: str, after: Sequence[Command], to: str = ""
+) -> Instruction:
+    return Instruction(
+        act=act,
+        by=person.party,
+        ticket=held.ticket,
+        event=held.event,
+        text=text,
+        close=act == "send" and any(plain(c) == "close" for c in after),
+        to=to,
+        commands=tuple(
+            (c.verb, c.argument) for c in after if c.verb in AFTER and (act != "send" or plain(c) != "close")
+        ),
+    )
 
 
 def _corrected(case: Case, held: HeldFact) -> Plan:
@@ -152,7 +245,9 @@ def _words_to_send(case: Case) -> str:
     return "" if case.orders.internal else case.orders.text.strip()
 
 
-def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decision: str) -> None:
+def _settle_held(
+    draft: Draft, case: Case, held: HeldFact, person: Person, decision: str, after: Sequence[Command]
+) -> None:
     draft.resolve(held.event, _RESOLUTIONS[decision])
     draft.explain(f"held event {held.event}: {_RESOLUTIONS[decision]} by {person.agent}")
     if decision == "discard":
@@ -165,19 +260,8 @@ def _settle_held(draft: Draft, case: Case, held: HeldFact, person: Person, decis
         text = _words_to_send(case) or held.text
     if decision == "send" and case.orders.internal and case.orders.text.strip():
         draft.add_event("note", party=person.party, text=case.orders.text)
-    close = any(verb == "close" for verb, _ in held.commands) or has(case.orders, "close")
-    draft.release(
-        held.journal,
-        Instruction(
-            act=decision,
-            by=person.party,
-            ticket=held.ticket,
-            event=held.event,
-            text=text,
-            close=close and decision == "send",
-            to=_third_address(case) if decision == "send" else "",
-        ),
-    )
+    to = _third_address(case) if decision == "send" else ""
+    draft.release(held.journal, _instruct(held, person, decision, text, after, to))
 
 
 def _tell_leads(draft: Draft, case: Case, held: HeldFact, person: Person) -> None:
@@ -216,7 +300,7 @@ def _third_address(case: Case) -> str:
 
 def _words_of(bad_line: str) -> str:
     """The bad line's own words: `#noet she is difficult` keeps "she is difficult"."""
-    return bad_line.partition(" ")[2].strip()
+    return re.sub(r"^[^#!/]*[#!/]\s*\S*\s*", "", bad_line, count=1).strip()
 
 
 def taps_held(case: Case) -> bool:

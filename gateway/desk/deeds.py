@@ -26,7 +26,7 @@ from gateway.desk.case import Case
 from gateway.desk.deed import Act, Check, Deed, Problem, called, held_behind, trouble
 from gateway.desk.draft import Draft
 from gateway.desk.spelling import find_verb, vocabulary
-from gateway.desk.verbs import BY_NAME, EXAMPLES, STATUS_VERBS
+from gateway.desk.verbs import BY_NAME, EXAMPLES, STATUS_VERBS, plain
 from gateway.model import Command, Instruction, Person, State, TicketChange
 
 _TEXT_VERBS = frozenset({"note", "send", "ask", "new"})
@@ -42,6 +42,9 @@ _AGAINST = (
     ("ask", ("close", "spam", "merge", "split")),
 )
 """Pairs that make no sense together, besides those the grammar knows (verbs.CONTRADICTIONS)."""
+
+AFTER = frozenset({"claim", "assign", "release", "open", "wait", "status", "snooze", "followup", "close"})
+"""Verbs about owner, state and time. An answer sets these too, so beside one they are done after it."""
 
 _ONE_VALUE = frozenset(
     {"assign", "snooze", "followup", "move", "subject", "prio", "from", "digest", "quiet", "away", "timezone"}
@@ -71,7 +74,8 @@ def _check_known(case: Case, command: Command) -> Problem | None:
     verb, agent = BY_NAME[command.verb], case.agent
     if command.verb not in DEEDS and command.verb not in _TEXT_VERBS:
         return trouble("not-available", command)
-    if agent is not None and not verb.allows(agent.role):
+    own = command.verb == "discard" and case.match.kind in ("h", "x")  # whoever was asked may say "leave it"
+    if agent is not None and not (verb.allows(agent.role) or own):
         return Problem("not-allowed", {"verb": command.verb, "value": verb.who})
     without = verb.subject or command.verb == "also" or deeds_stopped.names_rows(command)
     if case.ticket is None and not without:
@@ -89,9 +93,9 @@ def _check_company(case: Case, command: Command) -> Problem | None:
     torn = deeds_ticket.find_torn_tag(command, case.orders.commands)
     if torn is not None:
         return Problem("contradiction", {"verb": torn[0], "value": torn[1], "names": ""})
-    others = [_plain(c) for c in case.orders.commands if c is not command]
+    others = [plain(c) for c in case.orders.commands if c is not command]
     for one, against in _AGAINST:
-        if _plain(command) == one:
+        if plain(command) == one:
             rival = next((verb for verb in others if verb in against), "")
             if rival:
                 return trouble("contradiction", command, value=rival)
@@ -104,10 +108,6 @@ def _check_company(case: Case, command: Command) -> Problem | None:
 
 def _alike(one: Command, other: Command) -> bool:
     return one.argument.strip().lower() == other.argument.strip().lower()
-
-
-def _plain(command: Command) -> str:
-    return STATUS_VERBS.get(command.argument.strip().lower(), "") if command.verb == "status" else command.verb
 
 
 def carry_out(

@@ -10,6 +10,7 @@ from gateway.desk.case import Case
 from gateway.desk.commands import explain_mistake
 from gateway.desk.draft import Draft
 from gateway.desk.expiring import set_expiry
+from gateway.desk.verbs import CONTRADICTIONS, plain
 from gateway.model import HeldFact, Instruction, Person, Plan
 
 SHOWN_TO_DESK = frozenset({"author-unproven", "unknown-sender", "dmarc-fail", "auth-temperror", "header-ambiguous"})
@@ -169,9 +170,12 @@ def _hold_event(
 
 
 def _kept_commands(case: Case) -> tuple[tuple[str, str], ...]:
-    """What the held mail ordered. Whom its text is for is kept even beside a mistake: it must not go elsewhere."""
+    """What the held mail ordered, beside a mistake too; of two orders that contradict each other neither."""
+    clash = frozenset().union(*(pair for pair in CONTRADICTIONS if pair <= {plain(c) for c in case.orders.others}))
     asked = sides.find_ask(case)
-    kept = case.orders.commands or ((asked,) if asked is not None else ())
+    others = [c for c in case.orders.others if plain(c) not in clash or c is asked]
+    # Whom its text is for is kept whatever stands beside it: it must not go elsewhere.
+    kept = case.orders.commands or others or ((asked,) if asked is not None else ())
     return tuple((c.verb, c.argument) for c in kept)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from gateway.model import Command
+
 LONGEST_ARGUMENT = 300
 """Characters; a longer argument fits nothing but free text. It also bounds every pattern below."""
 
@@ -193,6 +195,12 @@ STATUS_VERBS = {
     **dict.fromkeys(("open", "reopen", "new"), "open"),
 }
 """What ``#status STATE`` means."""
+
+
+def plain(command: Command) -> str:
+    """The verb that is meant: ``#status solved`` is ``#close``."""
+    return STATUS_VERBS.get(command.argument.strip().lower(), "") if command.verb == "status" else command.verb
+
 
 CONTRADICTIONS = (
     frozenset(("note", "send")),

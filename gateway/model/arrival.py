@@ -67,6 +67,7 @@ class Instruction:
     text: str | None = None  # replaces the mail's own text
     close: bool = False  # close the ticket after sending
     to: str = ""  # address of the third party the text is for; "": whoever the held mail was for
+    commands: tuple[tuple[str, str], ...] = ()  # (verb, argument): done after the text went its way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

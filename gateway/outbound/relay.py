@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from gateway.address import fold_address, split_address
 from gateway.model import Body, TicketFacts
@@ -34,6 +35,7 @@ _FORWARDED = ("made from the mail you forwarded", "aus der weitergeleiteten Mail
 """The one status line without a dash, as the templates of each language begin it."""
 _WORDS = re.compile(r"\w+")
 _CLOSING_LINES = 4
+_ORDER = re.compile(r"\s{0,3}[#\uff03][^\W\d_]")
 _CONTACT = re.compile(r"@|https?:|www\.|(?:\d[\d\s()/.-]*){6}|\b(?:sent from|gesendet von|envoyé d|sent via)\b", re.I)
 """A line of contact data or of a telephone's pride: the mail program's words, not the author's."""
 
@@ -84,12 +86,17 @@ def _without_private(line: str, inbox: Inbox, settings: Settings) -> str:
 
 
 def _own_words(body: Body) -> str:
-    """The new text with the closing typed below it ("Alice"); what a mail program adds below "-- " stays away."""
+    """The new text with the closing typed below it ("Alice"); what a mail program adds below "-- " stays away.
+
+    People write "#close" as the last thing of all, below their name: such lines stay, whatever stands before them.
+    """
     closing: list[str] = []
-    for line in body.signature.strip("\n").split("\n"):
-        if not line.strip() or line.startswith("--") or _CONTACT.search(line) or len(closing) == _CLOSING_LINES:
-            break
-        closing.append(line)
+    typed = takewhile(lambda line: not line.startswith("--"), body.signature.strip("\n").split("\n"))
+    ended = False
+    for line in typed:
+        ended = ended or not line.strip() or bool(_CONTACT.search(line)) or len(closing) == _CLOSING_LINES
+        if not ended or _ORDER.match(line):
+            closing.append(line)
     return body.new.rstrip("\n") + "\n\n" + "\n".join(closing) if closing else body.new
 
 

@@ -222,3 +222,51 @@ def test_a_mistake_says_how_it_is_written_and_offers_only_what_works(
 def test_an_order_for_a_ticket_in_a_new_subject_says_that_it_needs_one(desk: Desk) -> None:
     (said,) = desk.write(ALICE, "", subject="#close")
     assert "#close is about a ticket, and this mail is about none" in text_of(said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "* #note she is rude",
+        "*#note* she is rude",  # what Gmail makes of bold type
+        "\u2022 #note she is rude",
+        "1. #note she is rude",
+        '"#note she is rude"',
+        "   - #note she is rude",
+        "Hi Jane,\n* #note she is rude",
+        "Hi Jane,\n# note she is rude",
+        "Hi Jane,\n        #note she is rude",
+    ],
+)
+def test_a_note_behind_a_bullet_or_in_bold_type_never_reaches_the_customer(
+    desk: Desk, offer: OutboundMail, text: str
+) -> None:
+    (notice,) = desk.reply(ALICE, offer, text)
+    assert "#note counts only as the very first thing on its line" in text_of(notice)
+    desk.reply(ALICE, notice, "#note")
+    assert "she is rude" in next(e.text for e in desk.ticket().events if e.kind == "note")
+
+
+@pytest.mark.parametrize("text", ["- #close", "1. #tag vip\n2. #close\n\nHi Jane.", "(#close)"])
+def test_other_commands_behind_a_bullet_at_the_top_are_asked_about(desk: Desk, offer: OutboundMail, text: str) -> None:
+    assert "counts only as the very first thing" in answered(desk, ALICE, offer, text)
+
+
+@pytest.mark.parametrize("text", ["- #4711 is the invoice", "* #teamwork", "Do this:\n- #close\n- go home"])
+def test_a_list_of_other_things_is_text(desk: Desk, offer: OutboundMail, text: str) -> None:
+    assert text.splitlines()[-1] in text_of(to(desk.reply(ALICE, offer, text), JANE))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "Best\nAlice\n\n#close",
+        "Kind regards,\nAlice Ahmed\nHead of Desk\n+49 30 1234567\n#close",
+        "Mit freundlichen Gr\u00fc\u00dfen\nAlice Ahmed\n\n#close",
+        "Sent from my iPhone\n\n#close",
+    ],
+)
+def test_a_command_below_ones_own_name_is_one(desk: Desk, offer: OutboundMail, end: str) -> None:
+    out = desk.reply(ALICE, offer, f"Hi Jane,\n\nit is fixed.\n\n{end}")
+    assert desk.ticket().state is State.CLOSED
+    assert "#close" not in text_of(to(out, JANE)).partition("wrote on")[0]

@@ -832,6 +832,19 @@ def test_an_observer_who_watches_writes_to_nobody_outside(desk: Desk, offer: Out
     assert "I would not say so." in [e.text for e in desk.ticket().events if e.kind == "note"]
 
 
+@pytest.mark.parametrize("text", ["Hello Jane.", "#close", "#noet hm\n\nHello Jane."])
+def test_an_observer_who_was_refused_can_leave_it_and_is_offered_no_sending(desk: Desk, text: str) -> None:
+    desk.write(JANE, "Help, please.")
+    desk.road.settings = replace(
+        DESK, inbox={**DESK.inbox, "support": replace(DESK.inbox["support"], agents=("alice", "bob", "olga"))}
+    )
+    (shown,) = desk.write("olga@corp.test", "", subject="#show 1")
+    (notice,) = desk.reply("olga@corp.test", shown, text)
+    assert "#send" not in text_of(notice) and "subject=send" not in text_of(notice)
+    assert "thrown away" in first(desk.tap("olga@corp.test", notice, "discard"))
+    assert [held.resolution for held in desk.ticket().held] == ["discarded"]
+
+
 def test_an_observer_may_watch(desk: Desk, offer: OutboundMail) -> None:
     note = to(desk.reply(ALICE, offer, "#note for your eyes @olga"), "olga@corp.test")
     assert "you get copies" in first(desk.reply("olga@corp.test", note, "#watch"))

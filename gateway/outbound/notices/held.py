@@ -67,9 +67,11 @@ def write_held(scene: Scene) -> Writing:
     notice, words = scene.notice, scene.words
     held = scene.held
     mine = scene.find_event(notice.about)
-    # The event has the mail's text as it came, the bad line included; the HeldFact what would be sent.
+    # The event has the mail's text as it came, the bad line included; the HeldFact what would be sent. Orders that are
+    # done with the text are shown with it.
     template = _TEMPLATES.get(notice.reason, "held-other.txt")
-    whole = mine.text if mine and (notice.reason == "command" or template in _WITHOUT_SEND) else ""
+    ordered = held is not None and any(verb not in ("send", "note") for verb, _ in held.commands)
+    whole = mine.text if mine and (notice.reason == "command" or template in _WITHOUT_SEND or ordered) else ""
     own = readable(notice.text or whole or (held.text if held else ""))
     own = own or (readable(mine.text) if mine else "")
     theirs = scene.find_event(notice.other) if notice.other else None
@@ -85,12 +87,16 @@ def write_held(scene: Scene) -> Writing:
     # A link that can do nothing is not shown: no words to send, or words for an address that cannot be asked.
     wordless = notice.reason == "command" and held is not None and not (held.text.strip() or held.attachments)
     unaskable = notice.reason in _UNASKABLE and bool(for_third)
-    sends = sends and not wordless and not unaskable
-    orders = ("send", "discard") if sends else ("discard",) if empty or wordless or unaskable else ()
+    reader = scene.settings.agents.get(scene.recipient.agent)
+    reads_only = reader is not None and reader.role == "observer"
+    sends = sends and not wordless and not unaskable and not reads_only
+    orders = ("send", "discard") if sends else ("discard",) if empty or wordless or unaskable or reads_only else ()
     links = scene.links(orders, notice.about)
     bad_line = readable(held.bad_line if held and held.bad_line else scene.fact("bad_line"))
     clash = words.say("held_contradiction", verb=scene.fact("verb"), value=scene.fact("value"))
     clash = clash if notice.reason == "command" and scene.fact("verb") else ""
+    dressed = scene.fact("dressed")
+    clash = words.say("held_dressed", verb=dressed) if dressed else clash
     text = scene.render(
         template,
         text=own or words.say("no_text"),
@@ -118,6 +124,7 @@ def write_held(scene: Scene) -> Writing:
         again=scene.flag("again"),
         meant_ask=meant_ask or unaskable,
         wordless=wordless,
+        reads_only=reads_only,
         usage="   ".join(readable(line) for line in notice.data.get("usage", "").splitlines()),
         **for_third,
         expiring=scene.when("expiring"),
