@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gateway.desk.argument_words import in_english
 from gateway.desk.spelling import did_you_mean, find_verb, normalise, original_tail, vocabulary
 from gateway.desk.verbs import BY_NAME, CONTRADICTIONS, EXAMPLES, STATUS_VERBS, fits
 from gateway.model import Command, Orders
@@ -128,7 +129,7 @@ def _read_single(line: str, context: str, rules: Commands, language: Language) -
     verb = BY_NAME.get(first)
     if not rules.bare_words or verb is None or first not in verb.bare:
         return None
-    argument = plain.rstrip(".!")[len(words[0]) :].strip()
+    argument = _in_words(verb.name, plain.rstrip(".!")[len(words[0]) :].strip(), language)
     if _argument_fits(verb.name, argument, language):
         return Orders(commands=(Command(verb.name, argument),), bare=True)
     if not argument:  # "snooze": certainly not meant for the customer
@@ -183,10 +184,19 @@ def _read_argument(verb: str, line: str, plain: str, end: int, language: Languag
     argument = plain[start:].strip()
     if BY_NAME[verb].argument not in _FREE:
         argument = argument.rstrip(_MARKS + " ")
+    argument = _in_words(verb, argument, language)
     if not _argument_fits(verb, argument, language):
         return _Line("", bad=True)
     said = original_tail(line, start).strip() if verb == "note" else ""
     return _Line(said, command=Command(verb, argument))
+
+
+def _in_words(verb: str, argument: str, language: Language) -> str:
+    """The argument as it was written, or in the words of the grammar where only those fit ("mo 9 uhr")."""
+    kind = BY_NAME[verb].argument
+    # Nearly everything has the form of an absence, so its words are always looked at.
+    said = argument if kind != "away" and _argument_fits(verb, argument, language) else in_english(kind, argument)
+    return said if said.lower() != argument.lower() and _argument_fits(verb, said, language) else argument
 
 
 def _argument_fits(verb: str, argument: str, language: Language) -> bool:

@@ -70,7 +70,8 @@ def plan_decision(case: Case) -> Plan:
     number = draft.add_mail("command", party=person.party, public=False, text=case.own.text, answers=held.event)
     orders = (*kept, *case.orders.commands)
     goes = decision != "discard"
-    carry_out(draft, _ordering(case, orders), person, quiet=True, but=(*(AFTER if goes else ("close",)), *_RESOLUTIONS))
+    done = replace(case, orders=replace(case.orders, commands=orders))
+    carry_out(draft, done, person, quiet=True, but=(*(AFTER if goes else ("close",)), *_RESOLUTIONS))
     _settle_held(draft, case, held, person, decision, after=orders if goes else ())
     data = {"verb": decision, "done": decision}
     draft.notify("command", [person], about=number, in_reply_to=case.findings.message.message_id, data=data)
