@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from gateway.desk import assignment, filing, sides
 from gateway.desk.case import Case
+from gateway.desk.commands import read_commands
 from gateway.desk.deciding import accept_held, has, plan_decision, taps_held
 from gateway.desk.deeds import AFTER, carry_out, check_orders
 from gateway.desk.deeds_people import FIRST
@@ -332,7 +333,7 @@ def _forwarded(case: Case) -> Plan:
         author=customer if certain else None,
         in_reply_to=case.findings.message.message_id,
         attachments=case.findings.message.attachments,
-        data={"uncertain": "" if certain else "1"},
+        data={"uncertain": "" if certain else "1", "ordered": _not_done(case)},
     )
     offer(
         draft,
@@ -348,6 +349,13 @@ def _forwarded(case: Case) -> Plan:
     return draft.plan("new", opens=True)
 
 
+def _not_done(case: Case) -> str:
+    """The commands in a mail that opens a ticket: they need an answer to mail of ours, and their author is told so."""
+    orders = read_commands(case.own.text, "ticket", case.settings.commands)
+    lines = [f"#{c.verb} {c.argument}".strip() for c in (*orders.commands, *orders.others) if c.verb != "note"]
+    return ", ".join(lines)[:200]
+
+
 def _own_matter(case: Case) -> Plan:
     """An agent writes to the inbox about something new: a ticket with the agent as contact."""
     person = case.agent_person
@@ -361,7 +369,7 @@ def _own_matter(case: Case) -> Plan:
         [person],
         about=number,
         in_reply_to=case.findings.message.message_id,
-        data={"uncertain": "1", "own": "1"},
+        data={"uncertain": "1", "own": "1", "ordered": _not_done(case)},
     )
     offer(draft, case, number, person, but=person.party)
     draft.explain(f"new ticket with agent {person.agent} as contact")

@@ -147,6 +147,22 @@ def _claim(deed: Deed) -> str:
     return f"claim {called(deed.person)}"
 
 
+def _check_release(case: Case, command: Command) -> Problem | None:
+    """A colleague's ticket is not given back: an order that comes late would take it from whoever took it since.
+
+    Who answers the customer in the same mail has it.
+    """
+    answers = case.orders.text.strip() and not case.orders.internal and not case.answers_note
+    return None if answers else _check_owner(case, command)
+
+
+def _check_owner(case: Case, command: Command) -> Problem | None:
+    owner = assignment.owner_of(case, case.ticket) if case.ticket else None
+    if owner is None or case.agent is None or case.agent.role == "lead" or owner.agent == case.agent.handle:
+        return None
+    return trouble("others-work", command, value=called(owner))
+
+
 def _release(deed: Deed) -> str:
     deed.draft.add_event("release", party=deed.person.party)
     deed.draft.change(TicketChange(owner=0))
@@ -162,10 +178,7 @@ def _check_assign(case: Case, command: Command) -> Problem | None:
         return trouble("who", command, names=names)
     if found[0].role == "observer":
         return trouble("observer", command, value=found[0].handle)
-    owner = assignment.owner_of(case, case.ticket) if case.ticket else None
-    if owner is None or case.agent is None or case.agent.role == "lead":
-        return None
-    return None if owner.agent == case.agent.handle else trouble("others-work", command, value=called(owner))
+    return _check_owner(case, command)
 
 
 def _assign(deed: Deed) -> str:
@@ -318,6 +331,7 @@ DEEDS: Mapping[str, Act] = {
 
 CHECKS: Mapping[str, Check] = {
     "assign": _check_assign,
+    "release": _check_release,
     "undo": undoing.check_undo,
     "snooze": deeds_time.check_snooze,
     "followup": deeds_time.check_when,

@@ -155,8 +155,8 @@ def notspam(deed: Deed) -> str:
         deed.draft.add_event("unblock", party=deed.person.party, reason=address)
         deed.draft.block(address, False)
         deed.draft.explain(f"mail from {address} comes in again")
-    if deed.ticket.state is not State.SPAM:
-        return "notspam"
+        if deed.ticket.state is not State.SPAM:
+            return f"unblock {address}"
     owned = assignment.owner_of(deed.case, deed.ticket) is not None
     deed.draft.add_event("notspam", party=deed.person.party)
     deed.draft.change(TicketChange(state=State.OPEN if owned else State.NEW))

@@ -12,6 +12,7 @@ from gateway.desk import beginning
 from gateway.desk.case import Case
 from gateway.desk.commands import SubjectReading, explain_mistake, read_commands, read_subject
 from gateway.desk.deeds import carry_out, check_orders
+from gateway.desk.direct import find_outside
 from gateway.desk.draft import Draft
 from gateway.desk.verbs import BY_NAME
 from gateway.model import Orders, Plan
@@ -23,7 +24,21 @@ def is_personal(case: Case) -> bool:
         return False
     if beginning.begins_ticket(case):
         return True
-    return answers_list(case) or case.match.ground == "action" or _subject(case).kind in ("command", "held")
+    if answers_list(case) or case.match.ground == "action" or _subject(case).kind in ("command", "held"):
+        return True
+    return _has_only_orders(case)
+
+
+def _has_only_orders(case: Case) -> bool:
+    """A new mail with nothing but commands in its text: written there on a phone, not into the subject.
+
+    As a ticket of its author it would be told to every colleague, and what it asks would be ignored.
+    """
+    message = case.findings.message
+    if case.match.ground != "none" or case.findings.forwarded is not None or case.clues.is_reply or find_outside(case):
+        return False
+    orders = read_commands(case.findings.body.new, "list", case.settings.commands)
+    return bool(orders.commands or orders.bad_line) and not orders.text.strip() and not message.attachments
 
 
 def answers_list(case: Case) -> bool:
@@ -43,6 +58,8 @@ def read_personal(case: Case) -> Orders:
     subject = _subject(case)
     if subject.kind == "command" and subject.command is not None and not case.clues.is_reply:
         return Orders(commands=(subject.command,), bare=True)
+    if _has_only_orders(case):
+        return read_commands(case.findings.body.new, "list", case.settings.commands)
     if not answers_list(case):
         line = case.findings.message.subject.strip()
         return Orders(held=True, hint=subject.hint, bad_line=line)

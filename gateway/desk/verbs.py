@@ -121,7 +121,7 @@ VERBS = (
     Verb("spam", (), "rows", ("spam",), synopsis="[ROWS]", effect="close as spam; your text becomes a note"),
     Verb(
         "notspam",
-        ("ham",),
+        ("ham", "unblock"),
         "rows",
         ("notspam",),
         synopsis="[ROWS]",

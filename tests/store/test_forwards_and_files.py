@@ -53,6 +53,35 @@ def test_a_forward_of_somebody_else_is_theirs_and_names_the_author_as_a_proposal
     assert {m.recipient for m in desk.reply(ALICE, offered, "Thank you.")} == {TOM}
 
 
+@pytest.mark.parametrize("text", ["Please see.\n\n" + ORIGINAL, "Our printer is broken."])
+def test_commands_in_a_mail_that_opens_a_ticket_are_said_not_to_be_done(desk: Desk, text: str) -> None:
+    sent = desk.write(ALICE, f"#tag vip\n#assign bob\n{text}", subject="Fwd: Help" if "Fwd" in text else "Help")
+    told = to([m for m in sent if m.kind == "forward"], ALICE)
+    assert "Not done: #tag vip, #assign bob." in text_of(told)
+    assert (desk.ticket().tags, desk.ticket().owner) == ((), None)
+    desk.reply(ALICE, told, "#tag vip\n#assign bob")
+    assert desk.ticket().tags == ("vip",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("#list", "0 tickets of yours or free"),
+        ("#away until fri", "You are away until"),
+        ("#claim", "#claim is about a ticket, and this mail is about none"),
+        ("#lsit mine", "Did you mean #list?"),
+    ],
+)
+def test_a_new_mail_of_commands_only_is_answered_and_opens_nothing(desk: Desk, text: str, said: str) -> None:
+    for subject in ("", "Question"):
+        (answer,) = desk.write(ALICE, f"{text}\n\nSent from my iPhone", subject=subject)
+        assert answer.recipient == ALICE and said in text_of(answer)
+
+
+def test_a_customer_who_writes_only_a_command_opens_a_ticket(desk: Desk) -> None:
+    assert BOB in {m.recipient for m in desk.write(JANE, "#list", subject="Question")}
+
+
 # ------------------------------------------------------------------ files alone
 
 

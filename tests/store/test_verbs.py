@@ -390,6 +390,30 @@ def test_a_lead_lets_a_blocked_sender_in_again_with_notspam(desk: Desk) -> None:
     assert desk.write("x@evil.test", "Sorry.", subject="Third")
 
 
+def test_a_lead_unblocks_a_sender_of_an_open_ticket_and_is_told_so(desk: Desk) -> None:
+    told = to(desk.reply(BOB, to(desk.write("x@evil.test", "Buy!"), BOB), "#note see this @carol"), CAROL)
+    desk.reply(CAROL, told, "#block")
+    assert "mail from x@evil.test comes in again" in first(desk.reply(CAROL, told, "#unblock"))
+    assert desk.write("x@evil.test", "Sorry.", subject="Third")
+
+
+def test_an_order_that_comes_late_takes_no_ticket_from_whoever_has_it_now(desk: Desk, offer: OutboundMail) -> None:
+    desk.reply(BOB, to(desk.write(JANE, "Second", subject="Two"), BOB), "#release")
+    desk.reply(ALICE, offer, "#claim")
+    bob = to(desk.reply(ALICE, offer, "#note look @bob"), BOB)
+    assert "Alice has this ticket" in first(desk.reply(BOB, bob, "#release"))
+    assert desk.ticket().owner.address == ALICE
+    desk.reply(CAROL, desk.write(CAROL, "", subject="#show 1")[0], "#release")
+    assert desk.ticket().owner is None
+
+
+def test_who_is_given_a_ticket_sees_who_wrote_the_last_words(desk: Desk, offer: OutboundMail) -> None:
+    desk.reply(ALICE, offer, "Dear Jane, I look into it.")
+    given = to(desk.reply(ALICE, offer, "#assign bob"), BOB)
+    assert "Alice Ahmed:\nDear Jane, I look into it." in text_of(given)
+    assert header_of(given, "From").startswith("Alice Ahmed via Desk")
+
+
 # ------------------------------------------------------------------ merge
 
 

@@ -125,6 +125,8 @@ def _news(scene: Scene, template: str, *, ticket_event: str, from_name: str, eve
         links=links,
         absence=scene.absence(about),
         first_mail=first_mail,
+        said_by=scene.name(scene.person(about.party)) if about and about.kind in ("answer", "note") else "",
+        said_inside=bool(about and not about.public),
         note=readable(notice.text) if about else "",
     )
     recent = thread.conversation(scene.ticket, scene.recipient, notice.event)
@@ -145,8 +147,10 @@ def write_offer(scene: Scene) -> Writing:
 
 
 def write_assigned(scene: Scene) -> Writing:
-    """Somebody gave the ticket to the recipient."""
-    return _news(scene, "assigned.txt", ticket_event="assigned", from_name=via(scene, scene.customer))
+    """Somebody gave the ticket to the recipient. The last mail may be a colleague's: then it is shown as that one's."""
+    about = scene.find_event(scene.notice.about)
+    author = scene.person(about.party) if about is not None and about.party else None
+    return _news(scene, "assigned.txt", ticket_event="assigned", from_name=via(scene, author or scene.customer))
 
 
 def write_escalation(scene: Scene) -> Writing:
@@ -344,6 +348,7 @@ def write_forward(scene: Scene) -> Writing:
         open_owner=readable(scene.fact("open_owner")),
         known=_is_known(scene),
         own=scene.flag("own"),
+        ordered=readable(scene.fact("ordered")),
         links=(),
     )
     return writing(
