@@ -66,7 +66,7 @@ def split_body(message: Message, known: Sequence[Said] = ()) -> Body:
             kinds[at] = _QUOTED
     for at in history.introductions:
         kinds[at] = _QUOTED
-    interleaved = _judge_blocks(reader, history, kinds, message.author, html)
+    interleaved, ours_kept = _judge_blocks(reader, history, kinds, message.author, html)
     if repetition.passages:
         interleaved = _judge_passages(reader, examined, history, kinds, repetition.passages, message) or interleaved
     if history.cut == len(examined) < len(lines):
@@ -86,6 +86,7 @@ def split_body(message: Message, known: Sequence[Said] = ()) -> Body:
         quoted=quoted,
         signature=signature,
         interleaved=interleaved,
+        ours_kept=ours_kept,
         source=source,
         command_text=command_text,
     )
@@ -140,14 +141,18 @@ def _examined(lines: Sequence[str]) -> int:
     return len(lines)
 
 
-def _judge_blocks(lines: Lines, history: History, kinds: list[int], author: Mailbox | None, html: bool) -> bool:
-    """Mark as quoted the blocks that are history; True when answers stand between quotes that are kept."""
+def _judge_blocks(
+    lines: Lines, history: History, kinds: list[int], author: Mailbox | None, html: bool
+) -> tuple[bool, bool]:
+    """Mark as quoted the blocks that are history; whether answers stand between quotes that are kept, and whether those
+    are of mail of ours.
+    """
     blocks = history.blocks
     for number, block in enumerate(blocks):
         end = blocks[number + 1].start if number + 1 < len(blocks) else history.cut
         between = [lines.bare[at] for at in range(block.end, end) if kinds[at] == _NEW]
         block.answered = any(text.strip() for text in between) and find_sign_off(between, author, whole=False) > 0
-    interleaved = False
+    interleaved = ours = False
     for number, block in enumerate(blocks):
         if _is_history(lines, blocks, number, kinds, html):
             for at in range(block.start, block.end):
@@ -158,8 +163,9 @@ def _judge_blocks(lines: Lines, history: History, kinds: list[int], author: Mail
             interleaved = True
             for at in range(block.start, block.end):
                 if is_furniture(lines.bare[at]):
+                    ours = True
                     kinds[at] = _QUOTED  # answers may keep what the customer wrote, not what we wrote around it
-    return interleaved
+    return interleaved, ours
 
 
 def _is_history(lines: Lines, blocks: Sequence[Block], number: int, kinds: Sequence[int], html: bool) -> bool:

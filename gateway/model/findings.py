@@ -71,6 +71,7 @@ class Body:
     quoted: str = ""
     signature: str = ""
     interleaved: bool = False  # answers stand between quoted lines: ``new`` then keeps those quotes
+    ours_kept: bool = False  # of those, some are of our own mail: lines of it that no rule knows may be among them
     source: str = ""  # the rule that found the boundary, e.g. "attribution:en", "none"
     command_text: str | None = None  # new text of the first text/plain part; None when the mail has none
 

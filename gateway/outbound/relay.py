@@ -60,6 +60,7 @@ def relay_text(body: Body, html: str, ticket: TicketFacts | None, settings: Sett
     inbox = inbox or next(iter(settings.inbox.values()), None)
     lines = _own_words(body).replace("\r\n", "\n").split("\n")
     lines, ours_quoted = _cut_status(lines, ticket.number if ticket else 0, inbox, settings)
+    ours_quoted = ours_quoted or body.ours_kept
     theirs, internal = _known_texts(ticket, reader)
     lines = [line for line in lines if _may_stay(line, theirs, internal, settings, strict=ours_quoted)]
     lines = _without_bare_marks(lines)

@@ -343,3 +343,21 @@ def test_a_former_agent_and_another_agents_token_ask_nobody(database: Database) 
     desk.road.settings = replace(DESK, agents={**DESK.agents, "alice": gone})
     assert PAT not in {m.recipient for m in desk.reply(ALICE, to(offers, ALICE), f"#ask {TOM}\n{QUESTION}")}
     assert [p.address for p in desk.ticket().thirds] == [PAT]
+
+
+@pytest.mark.parametrize("order", ["", f"#ask {PAT}\n\n"])
+def test_an_answer_between_the_lines_of_our_notice_takes_none_of_them_along(
+    desk: Desk, offer: OutboundMail, order: str
+) -> None:
+    """The mail program's attribution names nobody of ours, and the answer stands above the last line but three."""
+    lines = ["> " + line for line in text_of(offer).splitlines()]
+    at = next(n for n, line in enumerate(lines) if line.startswith("> #note")) - 1
+    quoted = "\n".join(lines[: at + 1]), "\n".join(lines[at + 1 :])
+    text = f"Am 03.03.26 um 09:14 schrieb Mara Lind:\n{quoted[0]}\n\n{order}{QUESTION}\n\n{quoted[1]}"
+    raw = make_mail(ALICE, text, subject="Re: it", to=address_of(offer), answers=offer.message_id)
+    desk.road.arrive(raw, recipient=address_of(offer))
+    sent = next(m for m in desk.road.outbox() if m.recipient in (PAT, JANE))
+    assert QUESTION in text_of(sent)
+    for ours in ("Reply =", "first line", JANE, "nobody has it", "One tap"):
+        assert ours not in text_of(sent), text_of(sent)
+    assert (SECRET in text_of(sent)) is (sent.recipient == JANE), "the customer's own words may stay"
