@@ -13,15 +13,16 @@ What is counted:
 - *taken*: tickets nobody had, which were offered, and which this agent was the first to claim, answer or close, in the
   period.
 - *passed*: offers to this agent alone that ended in the period without being taken (``passed``). An offer to everybody
-  is passed by nobody.
+  is passed by nobody. What somebody took or let pass before a merge was taken or passed all the same.
 - *unsolved*, *waiting*, *oldest*: now, at the time of asking: not closed; of those, where a customer waits for an
   answer; the one opened first.
 - by agent: answers sent in the period; tickets closed by that agent after somebody answered; tickets open now; offers
   taken and passed. Closed without any answer are nobody's.
 - by tag, as the tickets are tagged now: new, closed, unsolved, first answer. A ticket with two tags is in two lines.
 
-States are read from the log, where the line that changed one says what it became. Of the lines a merge copied here only
-the answers count, and none once the merge was undone.
+States are read from the log, where the line that changed one says what it became. Of the lines a merge copied here
+those count that tell what a person did: answers, and what was taken and passed, as it was in the ticket they come from.
+None does once the merge was undone: then that ticket has them again.
 
 With an agent, only tickets count whose first answer was that agent's (new, times) or that the agent closed (closed).
 """
@@ -189,8 +190,8 @@ def _read(number: int, lines: Sequence[LogLine], log: EventLog, until: datetime,
         first_answer=first,
         answers=answers,
         closing=_closing(own, first is not None),
-        taken=_taken(own),
-        passed=tuple(line for line in own if line.kind == "passed"),
+        taken=tuple(line for lines in _apart(past) for line in _taken(lines)),
+        passed=tuple(line for line in past if line.kind == "passed"),
         until_answer=worked(log.inboxes.get(number, ""), opened, first.at) if first else None,
     )
 
@@ -217,6 +218,12 @@ def _closing(lines: Sequence[LogLine], answered: bool) -> Closing | None:
     return Closing(
         ticket=last.ticket, at=last.at, party=last.party, answered=answered, reopened=reopened or (again and not shut)
     )
+
+
+def _apart(lines: Sequence[LogLine]) -> tuple[tuple[LogLine, ...], ...]:
+    """The ticket's own lines, and those of each ticket that was merged into it."""
+    sources = dict.fromkeys(line.source for line in lines)
+    return tuple(tuple(line for line in lines if line.source == source) for source in sources)
 
 
 def _taken(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:

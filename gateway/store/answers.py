@@ -289,12 +289,12 @@ def _log(tx: Connection, asked: Log) -> EventLog:
     something = sa.exists().where(
         events.c.ticket == tickets.c.number, events.c.at >= asked.since, events.c.at < asked.until
     )
-    # changed_at and created_at say the same without looking at an event, for nearly all tickets.
+    # changed_at says the same without looking at an event, for most tickets. When a ticket was opened says nothing: an
+    # older one that was merged into it brought its lines.
     opened = sa.select(tickets.c.number, tickets.c.created_at, tickets.c.inbox, tickets.c.tags).where(
         tickets.c.inbox.in_(asked.inboxes),
         tickets.c.merged_into == 0,
         tickets.c.changed_at >= asked.since,
-        tickets.c.created_at < asked.until,
         something,
     )
     found = {row.number: row for row in tx.execute(opened)}

@@ -22,6 +22,7 @@ from gateway.settings import AgentMail, Hours
 from gateway.store import answers, timers
 from gateway.store.database import Database
 from gateway.store.schema import events, tickets
+from tests.store.test_ownership import offering
 from tests.store.test_reading import ALICE, BOB, CAROL, TWO_INBOXES, command, to
 from tests.store.test_road import reply
 from tests.support.spine import Road, address_of, header_of, make_mail, text_of
@@ -124,6 +125,21 @@ def test_the_numbers_of_a_report_are_those_of_the_events(road: Road) -> None:
         assert sum(agent.closed for agent in figures.agents) == figures.closed
     month = figures_of(road, "2026-11")
     assert (month.new, month.closed > 5, month.reopened > 1) == (24, True, True)
+
+
+def test_what_was_taken_and_passed_stays_in_the_report_of_its_week_when_a_ticket_is_merged(database: Database) -> None:
+    desk = offering(database, mode="rotate")
+    first = desk.write("jane@customer.test", "Hello.", message_id="<1@customer.test>")
+    offer = to([m for m in desk.pass_time(timedelta(minutes=16)) if m.kind == "offer"], BOB)
+    assert [m.recipient for m in first if m.kind == "offer"] == [ALICE]
+    desk.reply(BOB, offer, "#claim")
+    before = {a.party: (a.taken, a.passed) for a in figures_of(desk.road, "2026-w48").agents}
+    assert sorted(before.values()) == [(0, 1), (1, 0)]
+    desk.road.now += timedelta(days=7)
+    desk.write("jane@customer.test", "Hello again.", message_id="<2@customer.test>")
+    desk.reply(BOB, offer, "#merge 2")
+    assert desk.ticket(1).merged_into == 2
+    assert {a.party: (a.taken, a.passed) for a in figures_of(desk.road, "2026-w48").agents} == before
 
 
 def test_a_report_by_mail_is_a_table_a_chart_and_a_file(road: Road) -> None:

@@ -109,8 +109,9 @@ def count(connection: sa.Connection, inbox: str, since: datetime, until: datetim
             first = [line for line in story.answers if line.at >= ticket.created_at]
             counted.closed_by[last.party if first else 0] += 1
         counted.answered.update(line.party for line in story.answers if line.at >= since)
-        for party, at in takings(lines):
-            counted.taken[party] += at >= since
+        for source in {"", *map(origin, lines)}:  # here, and in each ticket that was merged into this one
+            for party, at in takings(line for line in lines if origin(line) == source):
+                counted.taken[party] += at >= since
         counted.passed.update(line.party for line in lines if line.kind == "passed" and line.at >= since)
         if ticket.state not in ("closed", "spam"):
             counted.unsolved += 1
@@ -188,12 +189,15 @@ def _state_before(line: Any, lines: list[Any]) -> str:
     return str(said[-1]) if said else "new"
 
 
+def origin(line: Any) -> str:
+    """The ticket a line was copied from; "" for one of its own."""
+    return str(line.data.get("from", "")).partition(".")[0] if is_copy(line) else ""
+
+
 def takings(lines: Iterable[Any]) -> list[tuple[int, datetime]]:
     """Who took the ticket when it was on offer, and when."""
     on_offer, taken = False, []
     for line in lines:
-        if is_copy(line):
-            continue
         if line.kind in ("offer", "offered"):
             on_offer = True
         elif on_offer and line.kind in ("claim", "answer", "close", "assign"):
