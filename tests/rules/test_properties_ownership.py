@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow  # many examples: not part of make check
 _ANSWERS = st.lists(
     st.builds(
         Step,
-        deed=st.sampled_from(["answer", "close", "answer", "tail"]),
+        deed=st.sampled_from(["answer", "close", "answer", "tail", "direct"]),
         who=st.integers(0, 1),
         which=st.just(0),
         style=st.sampled_from(STYLES),
@@ -33,7 +33,11 @@ _ANSWERS = st.lists(
     min_size=2,
     max_size=6,
 )
-_ORDERS = ("claim", "release", "undo", "close", "open", "wait", "snooze 1d", "spam", "notspam", "tag vip", "ack")
+_ORDERS = (
+    *("claim", "release", "undo", "close", "open", "wait", "snooze 1d", "spam", "notspam", "tag vip", "ack"),
+    *("merge 1", "merge 2", "split", "send"),
+)
+_DEEDS = ("write", "reply", "answer", "assign", "new", "direct", "back", "ask", "third", "forward")
 
 
 class Orders(Play):
@@ -54,6 +58,12 @@ def answers_to(sent: list[OutboundMail], customer: str) -> list[OutboundMail]:
 
 
 @EXAMPLES
+@example(
+    steps=[
+        Step(deed, who, 0, "gmail", "On Monday, Desk wrote:", "It is fixed")
+        for who, deed in ((0, "direct"), (1, "answer"), (0, "answer"), (1, "direct"))
+    ]
+)
 @example(steps=[Step("answer", who, 0, "gmail", "On Monday, Desk wrote:", "It is fixed") for who in (0, 1, 0, 1)])
 @given(steps=_ANSWERS)
 def test_two_agents_who_answer_the_same_event_give_the_customer_one_mail(
@@ -67,23 +77,26 @@ def test_two_agents_who_answer_the_same_event_give_the_customer_one_mail(
             play.sent = [m for m in offers if m.recipient == AGENTS[step.who]]  # everybody answers the offer
             play.step(step)
             offers += play.sent[1:]
-        first = next((step.who for step in steps if step.deed != "tail"), None)
+        told = [step for step in steps if step.deed != "tail"]
+        first = told[0].who if told else None
         answers = answers_to(offers, CUSTOMERS[0])
-        mine = sum(step.who == first and step.deed != "tail" for step in steps)
-        # Whoever was first may go on writing; nobody else's words go out on what that one has answered.
+        mine = sum(step.who == first and step.deed != "direct" for step in told)
+        # Whoever was first may go on writing; nobody else's words go out on what that one has answered. Who was first
+        # with us in copy has written past us: then nothing of the other goes out, and of the first what is still said.
         assert {mail.author for mail in answers} <= {0 if first is None else first + 1}
         assert len(answers) <= mine
-        assert bool(answers) == (first is not None)
+        assert bool(answers) or not told or told[0].deed == "direct"
         for earlier, later in pairwise(answers):
             assert earlier.message_id != later.message_id
 
 
 @EXAMPLES
+@example(deeds=[(0, 0, "write"), (0, 0, "merge 1"), (0, 0, "undo"), (0, 0, "claim"), (0, 0, "release")])
+@example(deeds=[(0, 0, "answer"), (0, 0, "reply"), (0, 0, "release"), (0, 0, "split"), (0, 0, "ask"), (0, 0, "third")])
+@example(deeds=[(0, 0, "new"), (0, 0, "reply"), (0, 0, "release"), (1, 0, "write"), (0, 0, "merge 1"), (0, 0, "send")])
 @given(
     deeds=st.lists(
-        st.tuples(
-            st.integers(0, 1), st.integers(0, 9), st.sampled_from((*_ORDERS, "write", "reply", "answer", "assign"))
-        ),
+        st.tuples(st.integers(0, 1), st.integers(0, 9), st.sampled_from((*_ORDERS, *_DEEDS))),
         min_size=1,
         max_size=10,
     )

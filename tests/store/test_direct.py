@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from gateway.model import Findings, InboundMail, OutboundMail, Plan, Proof, State
+from gateway.model import OutboundMail, Plan, Proof, State
 from gateway.store.database import Database
 from tests.rules.test_properties_conversation import everything_in
 from tests.store.test_verbs import ALICE, BOB, DESK, JANE, TOM, Desk, to
-from tests.support.spine import Road, address_of, header_of, make_mail, text_of
+from tests.support.spine import Signed, address_of, header_of, make_mail, text_of
 
 SUPPORT = "support@desk.test"
-
-
-class Signed(Road):
-    """A road on which the signature of a mail covers what the test says."""
-
-    covers: tuple[str, ...] = ("from", "to", "cc", "subject", "date", "message-id")
-
-    def read(self, mail: InboundMail, proof: Proof) -> Findings:
-        findings = super().read(mail, proof)
-        if proof is not Proof.DKIM:
-            return findings
-        domain = findings.authentication.author.address.partition("@")[2] if findings.authentication.author else ""
-        signature = _signature(domain, self.covers, findings.message.message_id)
-        return replace(findings, authentication=replace(findings.authentication, dkim=(signature,)))
-
-
-def _signature(domain: str, covers: tuple[str, ...], key: str):  # type: ignore[no-untyped-def]
-    from gateway.model import DkimResult
-
-    return DkimResult(domain=domain, result="pass", aligned=True, covers=covers, replay_key=key)
 
 
 class Direct(Desk):

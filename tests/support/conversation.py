@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gateway.model import OutboundMail
 from gateway.store.database import Database
 from tests.support.quoting import ATTRIBUTIONS
-from tests.support.spine import Road, address_of, header_of, make_mail, text_of
+from tests.support.spine import Road, Signed, address_of, header_of, make_mail, text_of
 
 CUSTOMERS = ("jane@customer.test", "joe@other.test")
 AGENTS = ("alice@corp.test", "bob@corp.test")
@@ -63,6 +63,7 @@ STEPS = st.lists(
                     "tail",
                 ),
                 *("ask", "ask", "third", "third", "send"),
+                *("new", "direct", "back", "merge", "confirm", "split", "undo", "paste"),
             ]
         ),
         who=st.integers(0, 1),
@@ -77,7 +78,7 @@ STEPS = st.lists(
 
 
 @contextmanager
-def fresh_road(migrated: Path, kind: type[Road] = Road) -> Iterator[Road]:
+def fresh_road(migrated: Path, kind: type[Road] = Signed) -> Iterator[Road]:
     """A road on an empty store: hypothesis runs many examples in one test."""
     with tempfile.TemporaryDirectory(prefix="tg-road-") as folder:
         path = Path(folder) / "ticketgate.db"
@@ -99,6 +100,8 @@ class Play:
         self.for_supplier: list[str] = []
         self.of_customers: list[str] = []
         self._serial = 0
+        self._written: dict[str, str] = {}
+        """Who wrote a mail that went past us -> its Message-ID."""
 
     def run(self, steps: list[Step]) -> Play:
         self.step(Step("write", 0, 0, "gmail", "", "Our invoice is wrong"))
@@ -111,6 +114,8 @@ class Play:
         if step.deed == "write":
             words = self._mark(self.of_customers, "customer")
             self._arrive(CUSTOMERS[step.who], f"{words} {step.text} {self._serial}", subject=f"Question {self._serial}")
+        elif step.deed in ("new", "direct", "back"):
+            self._write_past(step)
         elif step.deed == "forward":
             text = (
                 f"{step.text}\n\n---------- Forwarded message ---------\nFrom: Ann <ann{self._serial}@new.test>\n"
@@ -121,6 +126,31 @@ class Play:
             self._reply(step)
         self.sent += self.road.outbox()
 
+    def _write_past(self, step: Step) -> None:
+        """An agent begins a ticket, or writes to the customer with us in copy; the customer answers that."""
+        agent, customer = AGENTS[step.who], CUSTOMERS[step.which % 2]
+        words = f"{self._mark(self.of_customers, step.deed)} {step.text} {self._serial}"
+        if step.deed == "new":
+            self._arrive(agent, f"#new {customer} Matter {self._serial}\n\n{words}", subject="For a customer")
+        elif step.deed == "direct":
+            answers = self._written.get(customer, "")
+            self._copied(agent, customer, words, answers)
+            self._written[agent] = f"<{self._serial}@client.test>"
+        elif agent in self._written:
+            self._copied(customer, agent, f"{words}\n\n{step.attribution}\n> my words", self._written[agent])
+
+    def _copied(self, who: str, to: str, text: str, answers: str) -> None:
+        raw = make_mail(
+            who,
+            text,
+            subject="Re: Question 1",
+            to=to,
+            extra="Cc: support@desk.test",
+            message_id=f"<{self._serial}@client.test>",
+            answers=answers,
+        )
+        self.road.arrive(raw)
+
     def _mark(self, words: list[str], of: str) -> str:
         """A word that stands in this mail and in nothing else, to be looked for wherever it must not be."""
         words.append(f"{of}{self._serial}{of}")
@@ -129,18 +159,28 @@ class Play:
     def _reply(self, step: Step) -> None:
         who = {"reply": CUSTOMERS[step.who], "third": SUPPLIER}.get(step.deed, AGENTS[step.who])
         received = [m for m in self.sent if m.recipient == who and address_of(m)]
-        if not received:
+        if not received or not any(m.ticket for m in self.sent):
             return
         answered = received[-1 - step.which % len(received)]
+        if step.deed == "confirm":
+            answered = next((m for m in reversed(received) if m.kind == "held"), answered)
         secret = f"hush{self._serial}hush"
+        numbers = sorted({m.ticket for m in self.sent if m.ticket})
         text = {
             "note": f"#note {secret} {step.text}",
             "close": f"#close\n\n{step.text} and done",
             "assign": f"#assign {('bob', 'alice')[step.who]}\n#note {secret} take it",
             "tail": f"{step.text} {self._serial}\n\n#note {secret}",
             "send": f"#send\n{step.text} {self._serial}",
+            "merge": f"#merge {numbers[step.which // 2 % len(numbers)]}",
+            "confirm": "#send",
+            "paste": f"{step.text}: {address_of(answered)}\nor claim {answered.ticket} {'a' * 17}, or {who}",
+            "split": f"#split Matter {self._serial}",
+            "undo": "#undo",
         }.get(step.deed, f"{step.text} {self._serial}")
-        if step.deed in ("note", "assign"):
+        if step.deed in ("answer", "tail", "paste") and answered.kind == "note":
+            text = f"{secret} {text}"  # a reply to a note is a note
+        if (secret in text and step.deed != "tail") or (answered.kind == "note" and step.deed == "tail"):
             self.secrets.append(secret)
         if step.deed in ("reply", "third"):
             mine = self.of_customers if step.deed == "reply" else self.for_supplier
@@ -178,6 +218,8 @@ class Play:
                 )
             )
             raw += b"--=b--\r\n"
+        if who in CUSTOMERS:
+            self._written[who] = f"<{self._serial}@client.test>"
         self.road.arrive(raw, recipient=to)
 
 
