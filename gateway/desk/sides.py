@@ -153,6 +153,7 @@ def ask(draft: Draft, case: Case, text: str, person: Person, third: Person) -> N
         about=number,
         author=person,
         text=text,
+        html=case.own.html if case.mail.instruction is None else "",
         attachments=case.outgoing_files,
         quote=last.number if last else 0,
     )

@@ -15,7 +15,7 @@ LARGEST = 60_000
 """Characters of HTML in a mail to an agent; Gmail clips at about 102 kB."""
 
 _BODY_STYLE = "font:15px/1.45 -apple-system,Segoe UI,Roboto,sans-serif;margin:0;padding:8px"
-_BREAK_STYLE = "overflow-wrap:anywhere;word-break:break-word"  # an address of 80 characters is wider than a phone
+BREAK_STYLE = "overflow-wrap:anywhere;word-break:break-word"  # an address of 80 characters is wider than a phone
 _PAGE = """<!doctype html>
 <html lang="{language}">
 <head>
@@ -51,6 +51,7 @@ _WRAPPED_AT = 72
 """A line that the next word would have carried beyond this column was broken for its width."""
 _LONGEST_LINE = 80
 _MARKED = re.compile(r" *\^+(?: |\Z)")  # the marks below a word nobody understood
+_ORDER = re.compile(r" {0,8}#[a-z]")
 _TITLE = re.compile(r"\w[\w -]{0,40}\Z")
 _PROSE = re.compile(r"[\w(\"'\u201e\u201c\u00ab]")
 _HEADING = re.compile(r"--- \S.* ---")
@@ -101,7 +102,8 @@ def _in_columns(block: list[str]) -> bool:
     if any(_MARKED.match(line) for line in block):
         return True
     # Where a column begins in three lines that follow each other, somebody aligned them.
-    starts = [{found.end() for found in _GAP.finditer(line[:_LONGEST_LINE])} for line in block]
+    rows = [line for line in block if not _ORDER.match(line)]  # commands flow: what they do is a sentence
+    starts = [{found.end() for found in _GAP.finditer(line[:_LONGEST_LINE])} for line in rows]
     return any(a & b & c for a, b, c in zip(starts, starts[1:], starts[2:], strict=False))
 
 
@@ -222,6 +224,6 @@ def agent_page(
     pieces += [*_blocks(before, hrefs), instead[1], *_blocks(after, hrefs)] if found else _blocks(body, hrefs)
     if footer:
         pieces += [_RULE, _footer(footer, hrefs)]
-    content = f'<div style="{_BREAK_STYLE}">' + "\n".join(pieces) + "</div>"
+    content = f'<div style="{BREAK_STYLE}">' + "\n".join(pieces) + "</div>"
     made = page(title, f'<div id="tg-{ticket}">{content}</div>' if ticket else content, language)
     return made if len(made) <= LARGEST else ""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
+from gateway.address import split_address
 from gateway.model import Person
 from gateway.reference import Keys
 from gateway.settings import Inbox
@@ -23,6 +25,14 @@ class Link:
     href: str
 
 
+def _target(address: str) -> str:
+    """The address as it stands in a ``mailto:`` (RFC 6068 2): "&" and "%" would end it or begin an escape."""
+    local, domain = split_address(address)
+    if not domain.isascii():
+        domain = domain.encode("idna").decode("ascii")
+    return f"{quote(local, safe='-._~')}@{domain}"
+
+
 def make_link(keys: Keys, inbox: Inbox, person: Person, order: str, ticket: int, event: int, body: str = "") -> Link:
     """The link for one order; ``ticket`` 0 is for own settings, ``event`` 0 leaves the event out.
 
@@ -34,7 +44,7 @@ def make_link(keys: Keys, inbox: Inbox, person: Person, order: str, ticket: int,
     token = keys.make_action(ticket, event, person.party)
     place = f" {ticket}.{event}" if event else f" {ticket}"
     subject = f"{order}{place if ticket else ''} {token}".replace(" ", "%20")
-    href = f"mailto:{inbox.address}?subject={subject}"
+    href = f"mailto:{_target(inbox.address)}?subject={subject}"
     full = f"{href}&body={body.replace(' ', '%20')}" if body and _HARMLESS.match(body) else href
     return Link(order, full if len(full) <= LONGEST else href)
 

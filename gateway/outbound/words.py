@@ -67,7 +67,8 @@ def wrap_lines(text: str, width: int = WIDTH, indent: str = "") -> str:
 
 def link_lines(links: tuple[Link, ...]) -> str:
     """One line a link, labels in a column."""
-    return "\n".join(f"  {link.label:<10} {link.href}" for link in links)
+    width = max([10, *(len(link.label) for link in links)])
+    return "\n".join(f"  {link.label:<{width}} {link.href}" for link in links)
 
 
 @contextmanager
@@ -193,7 +194,13 @@ class Words:
         if there.date() == here.date():
             return self.clock(at)
         day = self.day_of(there.date(), year=there.year != here.year)
-        return f"{self.weekday(at)} {day}, {self.clock(at)}"
+        return self.say("day_clock", weekday=self.weekday(at), day=day, clock=self.clock(at))
+
+    def when(self, at: datetime, now: datetime, how: str = "when") -> str:
+        """``at 11:20`` today, ``on Fri 20 Nov, 11:20`` on another day; ``how`` "of": ``of 11:20``."""
+        if self.local(at).date() == self.local(now).date():
+            return self.say(f"{how}_clock", clock=self.clock(at))
+        return self.say(f"{how}_day", day=self.moment(at, now))
 
     def full(self, at: datetime) -> str:
         """``Mon, 23 Nov 2026, 09:58``."""
@@ -204,6 +211,10 @@ class Words:
 
     def month(self, at: datetime) -> str:
         return self._list("months")[self.local(at).month - 1]
+
+    def named_day(self, day: date, *, year: bool = True) -> str:
+        """``Mon 23 Nov``."""
+        return self.say("day_named", weekday=self._list("weekdays")[day.weekday()], day=self.day_of(day, year=year))
 
     def day_of(self, day: date, *, year: bool = True) -> str:
         """``23 Nov 2026``, without the year ``23 Nov``."""
@@ -225,17 +236,23 @@ class Words:
             number, unit = minutes, "minute"
         else:
             number, unit = (minutes // 60, "hour") if minutes < 48 * 60 else (minutes // 1440, "day")
-        return f"{number} {self._list(unit)[2]}"
+        return self._counted(number, unit)
+
+    def _counted(self, number: int, unit: str, *, long: bool = False) -> str:
+        """``3 d``, long or where a language has no short word: ``3 days``."""
+        one, many, short = self._list(unit)
+        return f"{number} {short if short and not long else one if number == 1 else many}"
 
     def exact(self, delta: timedelta, *, business: bool = False) -> str:
         """``48 min``, ``1 h 10``, ``1 d 2 h``. Business time stays in hours: a business day has no 24."""
         minutes = max(0, round(delta.total_seconds() / 60))
-        minute, hour, day = (self._list(unit)[2] for unit in ("minute", "hour", "day"))
         days, hours, rest = minutes // 1440, minutes % 1440 // 60, minutes % 60
         if days and not business:
-            return f"{days} {day} {hours} {hour}" if hours else f"{days} {day}"
+            return " ".join([self._counted(days, "day"), *([self._counted(hours, "hour")] if hours else [])])
         hours += days * 24
-        return (f"{hours} {hour} {rest:02}" if rest else f"{hours} {hour}") if hours else f"{rest} {minute}"
+        if not hours:
+            return self._counted(rest, "minute")
+        return self._counted(hours, "hour") + (f" {rest:02}" if rest else "")
 
     def span(self, delta: timedelta, *, long: bool = False) -> str:
         """``4 min``, ``2 h``, ``3 d``; long: ``4 minutes``, ``2 hours``, ``3 days``. Rounded to the unit that fits."""
@@ -246,8 +263,7 @@ class Words:
             number, unit = round(minutes / 60), "hour"
         else:
             number, unit = round(minutes / 1440), "day"
-        one, many, short = self._list(unit)
-        return f"{number} {(one if number == 1 else many) if long else short}"
+        return self._counted(number, unit, long=long)
 
     def weekdays_in(self, hours: str) -> str:
         """``mon-fri 09:00-17:30`` as ``Monday to Friday, 9:00 to 17:30``; "" when it is not that simple."""

@@ -327,7 +327,12 @@ def test_formatting_goes_along_only_where_it_says_what_the_text_says() -> None:
         kind="answer", event=17, recipients=(story.JANE,), about=4, author=story.ALICE, text=text, html=html, quote=8
     )
     formatted = texts(read(compose(answer, story.ticket(16)).content))[1]
-    assert "<b>new</b>" in formatted and "<blockquote>Thank you!" in formatted and "Reference 4827-eaer" in formatted
+    assert (
+        "<b>new</b>" in formatted
+        and ">Thank you! Can" in formatted
+        and "<blockquote" in formatted
+        and "Reference 4827-eaer" in formatted
+    )
     more = replace(answer, html=html + f"<div hidden>{NOTE}</div>")
     assert texts(read(compose(more, story.ticket(16)).content))[1] == ""
     ordered = replace(answer, html=f"<p>#close</p>{html}<script>alert(1)</script><img src='http://t.test/x'>")

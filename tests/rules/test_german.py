@@ -96,7 +96,7 @@ ENGLISH = {
 """Words no German text has."""
 TYPED = re.compile(
     r"[a-z]+( 1d)? +mailto:\S+|\S+@\S+|#\w+( (until fri|to|late|free|all)\b)*|\"[^\"]*\""
-    r"|\b(from|to|is|has|after|before|owner):\S*|^Zeiten: .*|^  (Sieve|#list|#digest|#away) .*"
+    r"|\b(from|to|is|has|after|before|owner):\S*|^Zeiten: .*|^  (Sieve:|#list|#digest|#away) .*"
     r"|^    ticketgate .*|\[\w+\]",
     re.MULTILINE,
 )
@@ -135,6 +135,6 @@ def test_a_german_report_is_german_down_to_its_days() -> None:
     mail = read(story.compose("09-weekly-report", in_language("de"))[0].content)
     plain, html = texts(mail)
     assert mail["Subject"] == "Support Woche 47: 69 neu, 71 geschlossen, erste Antwort 48 Min."
-    for words in ("Woche 47 (16.-22. Nov 2026)", "Mo", "im Mittel 48 Min. (Woche 46: 1 Std. 10)", "am ältesten #4611"):
+    for words in ("Woche 47 (16.-22. Nov. 2026)", "Mo.", "Median 48 Min. (Woche 46: 1 Std. 10)", "das älteste: #4611"):
         assert words in plain and words in html
-    assert "Säulen, neue und geschlossene Tickets: Mo 14 und 11" in html
+    assert "Säulen, neue und geschlossene Tickets: Mo. 14 und 11" in html

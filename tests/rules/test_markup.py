@@ -86,6 +86,7 @@ def test_columns_made_of_blanks_and_marks_below_a_word_stay_below_each_other() -
     table = "Part    Price\nP-12    14.00\nP-1300  2.50"
     assert f">{table}</pre>" in html_of(table)
     assert "^^^^ Did you mean #note?</pre>" in html_of("  #noet she is\n   ^^^^ Did you mean #note?")
+    assert "<pre" not in html_of("  #note      inside\n  #send      out\n  #discard   away")
     assert "<pre" not in html_of("Yours  sincerely,\nJane   Doe\nExample Inc.")
 
 

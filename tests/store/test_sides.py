@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from gateway.model import OutboundMail, Proof, State
-from gateway.settings import Send
+from gateway.settings import Customer, Send
 from gateway.store.database import Database
 from tests.rules.test_properties_conversation import everything_in
 from tests.store.test_verbs import ALICE, BOB, DESK, JANE, TOM, Desk, to
@@ -47,6 +49,33 @@ def test_an_agent_asks_a_supplier_who_reads_nothing_but_the_question(desk: Desk,
     assert (ticket.state, ticket.owner.address if ticket.owner else "") == (State.OPEN, ALICE)
     assert [p.address for p in ticket.participants] == [JANE]
     assert [p.address for p in ticket.thirds] == [PAT]
+
+
+FORMATTED = """<html><body><div>#ask {who} Pump P-12</div><div><br></div>
+<div>Can you deliver <b>pump P-12</b> by Friday?</div>
+<ul><li>two of them</li></ul><br><blockquote type="cite"><div id="tg-1">{secret}</div></blockquote></body></html>"""
+
+
+@pytest.mark.parametrize(("setting", "kept"), [("auto", True), ("never", False)])
+def test_a_supplier_gets_the_formatting_a_customer_would(
+    desk: Desk, offer: OutboundMail, setting: str, kept: bool
+) -> None:
+    desk.road.settings = replace(desk.road.settings, customer=Customer(html=setting))
+    text = f"#ask {PAT} Pump P-12\n\n{QUESTION}\n\n* two of them\n\n> {SECRET}"
+    raw = make_mail(ALICE, "", subject="Re: x", to=address_of(offer), answers=offer.message_id)
+    raw = raw.replace(b"text/plain; charset=utf-8", b'multipart/alternative; boundary="=b"')
+    for kind, said in (("plain", text), ("html", FORMATTED.format(who=PAT, secret=SECRET))):
+        raw += (
+            f"--=b\r\nContent-Type: text/{kind}; charset=utf-8\r\n\r\n".encode() + said.replace("\n", "\r\n").encode()
+        )
+        raw += b"\r\n"
+    desk.road.arrive(raw + b"--=b--\r\n", recipient=address_of(offer))
+    mail = email.message_from_bytes(to(desk.road.outbox(), PAT).content, policy=email.policy.default)
+    html = mail.get_body(("html",))
+    assert (html is not None) == kept
+    if html is not None:
+        assert "<b>pump P-12</b>" in html.get_content() and "<li>two of them</li>" in html.get_content()
+        assert "#ask" not in html.get_content() and "4711" not in html.get_content()
 
 
 def test_without_a_subject_of_its_own_the_question_does_not_take_the_customers(desk: Desk, offer: OutboundMail) -> None:

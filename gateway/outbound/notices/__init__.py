@@ -26,7 +26,7 @@ answered           about! (the answer), author! (the colleague), attachments; ta
 reminder           about (the mail that waits); step: unclaimed, unanswered, waiting, followup, snoozed;
                    waited (seconds), calendar ("1": not business time), next_at, next_who
 note               about! (the note), author!, attachments
-ask                about! (the agent's words to a third party), author!, text! (clean), attachments,
+ask                about! (the agent's words to a third party), author!, text! (clean), html, attachments,
                    quote (the last mail of that one)
 third              about! (a third party's mail), author, attachments; reopened ("1"), unproven ("1")
 asked              about! (an agent's words to a third party), author!

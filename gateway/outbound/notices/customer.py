@@ -11,7 +11,7 @@ from gateway.outbound import thread
 from gateway.outbound.addressing import agent_name, hide_private
 from gateway.outbound.formatting import matching_html
 from gateway.outbound.letter import Part, is_message_id
-from gateway.outbound.markup import page
+from gateway.outbound.markup import BREAK_STYLE, QUOTE_STYLE, page
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.sanitise import clean_html
 from gateway.outbound.words import TemplateTrouble, quote_lines
@@ -173,7 +173,7 @@ class Outside:
     from_name: str
 
 
-def write_outside(scene: Scene, quoted: EventFact | None, subject: str, *, formatted: bool = True) -> Outside:
+def write_outside(scene: Scene, quoted: EventFact | None, subject: str) -> Outside:
     """The text, a signature, one clean quote of what the reader wrote last, one reference line; no furniture."""
     notice, words = scene.notice, scene.words
     text = safe(scene, readable(notice.text))
@@ -195,14 +195,15 @@ def write_outside(scene: Scene, quoted: EventFact | None, subject: str, *, forma
     blocks += [footer] if footer else []
     plain = "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
     html = ""
-    wanted = formatted and notice.html and scene.settings.customer.html != "never"
+    wanted = notice.html and scene.settings.customer.html != "never"
     if wanted and (body := matching_html(clean_html(notice.html), text)):
         pieces = [safe(scene, body)]
         pieces += [f"<p>{_breaks(block)}</p>" for block in blocks[1 : 2 + len(left_out)] if block]
         if quote:
-            pieces.append(f"<p>{escape(attribution)}</p>\n<blockquote>{_breaks(quote)}</blockquote>")
+            pieces.append(f"<p>{escape(attribution)}</p>")
+            pieces.append(f'<blockquote style="{QUOTE_STYLE}">{_breaks(quote)}</blockquote>')
         pieces += [f"<p>{escape(footer)}</p>"] if footer else []
-        html = page(subject, "\n".join(pieces), words.language)
+        html = page(subject, f'<div style="{BREAK_STYLE}">' + "\n".join(pieces) + "</div>", words.language)
     author_name = agent_name(notice.author, scene.settings) if notice.author else ""
     via = words.say("agent_from", name=author_name, inbox=scene.inbox.name)
     named = author_name and scene.inbox.from_style == "agent-via"

@@ -106,8 +106,8 @@ def write_held(scene: Scene) -> Writing:
         only_files=files,
         their_text=_told(scene, theirs, colleague),
         colleague_first=scene.inbox.name if theirs and not theirs.party else scene.first(colleague or scene.owner),
-        their_clock=words.moment(theirs.at, scene.now) if theirs else "",
-        my_clock=words.moment(mine.at, scene.now) if mine else words.clock(scene.now),
+        their_when=words.when(theirs.at, scene.now) if theirs else "",
+        my_when=words.when(mine.at if mine else scene.now, scene.now),
         earlier_by=_earlier_by(scene, theirs, mine),
         bad_line=bad_line,
         markers=_markers(bad_line),
@@ -119,7 +119,7 @@ def write_held(scene: Scene) -> Writing:
         lead=scene.lead_name(),
         becomes_note=scene.settings.commands.collision_default.startswith("note"),
         note_after=scene.settings.commands.collision_default.partition(" ")[2] or "24h",
-        days=scene.settings.commands.hold_for.days,
+        kept_for=words.span(scene.settings.commands.hold_for, long=True),
         internal=bool(held and held.internal),
         again=scene.flag("again"),
         meant_ask=meant_ask or unaskable,
@@ -165,8 +165,8 @@ def write_expired(scene: Scene) -> Writing:
     text = scene.render(
         "expired.txt",
         text=own or scene.words.say("no_text"),
-        days=scene.settings.commands.hold_for.days,
-        my_clock=scene.words.moment(about.at, scene.now) if about else "",
+        kept_for=scene.words.span(scene.settings.commands.hold_for, long=True),
+        my_when=scene.words.when(about.at, scene.now) if about else "",
     )
     return writing(
         agent_row(scene, "a", notice.event),
@@ -194,7 +194,7 @@ def write_undelivered(scene: Scene) -> Writing:
     recipient = scene.person(int(scene.fact("party") or 0)) or scene.customer
     text = scene.render(
         "undelivered.txt",
-        sent_at=words.moment(sent.at, scene.now) if sent else "",
+        sent_at=words.when(sent.at, scene.now, "of") if sent else "",
         name=scene.name(recipient),
         address=display_address(scene.fact("recipient") or (recipient.address if recipient else "")),
         status=scene.fact("status"),

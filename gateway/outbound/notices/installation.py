@@ -59,5 +59,4 @@ def write_welcome(scene: Scene) -> Writing:
         text=text,
         parts=(Part("ticketgate.vcf", "text/vcard", "".join(cards).encode("utf-8"), plain=True),),
         reply=(scene.inbox.name, "d", 0),
-        html_wanted=False,
     )

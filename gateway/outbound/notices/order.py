@@ -11,9 +11,18 @@ from gateway.model import EventFact
 from gateway.outbound import thread
 from gateway.outbound.addressing import display_address
 from gateway.outbound.letter import Part, is_message_id
+from gateway.outbound.markup import agent_page
 from gateway.outbound.notices.history import history_line
 from gateway.outbound.notices.problems import say_decided, say_problem
-from gateway.outbound.notices.rows import cell, say_age, say_day, say_state, subject_of
+from gateway.outbound.notices.rows import (
+    cell,
+    row_lines,
+    row_table,
+    say_age,
+    say_day,
+    say_state,
+    subject_of,
+)
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.notices.ticket import agent_row, direct_thread, root_thread, writing
 from gateway.outbound.onetap import Link, make_links
@@ -46,13 +55,16 @@ def _done(scene: Scene) -> list[str]:
 
 def _message(scene: Scene, event: EventFact) -> str:
     """One message of ``#show``: a line that says who, when and whether it is internal, then the text."""
-    who = scene.name(scene.person(event.party))
+    author = scene.person(event.party)
+    # Whoever left the desk is not the customer.
+    who = scene.name(author) if author or event.kind == "mail" else scene.words.say("someone")
     head = f"{event.number}. {who}, {scene.words.full(event.at)}"
     third = scene.third_of(event)
     if third:
-        head += f"  ({scene.words.say('beside', name=scene.name(third), address=display_address(third.address))})"
+        head += f" ({scene.words.say('beside', name=scene.name(third), address=display_address(third.address))})"
     else:
-        head += "" if event.public else f"  ({scene.words.say('internal')})"
+        head += "" if event.public else f" ({scene.words.say('internal')})"
+    head = f"--- {head} ---"
     files = "".join(f"\n  [{readable(name)}]" for name in event.attachments)
     if event.kind not in _SHOWN_KINDS:
         return f"{head}\n\n{scene.absence(event)}"
@@ -116,12 +128,21 @@ def _rows(scene: Scene, key: str) -> list[dict[str, Any]]:
 
 
 def _row_line(scene: Scene, row: dict[str, Any]) -> str:
-    words = scene.words
-    subject, who = subject_of(row, words)[:34], cell(row.get("who", ""), 40)
-    state, age = say_state(row, words), say_age(row, words, scene.now)
-    line = f"  {'#' + str(row.get('number', '')):<6} {state:<8} {subject:<35} {who:<10} {age}".rstrip()
     snippet = cell(row.get("snippet", ""), 100)
-    return f'{line}\n         "... {snippet} ..."' if snippet else line
+    below = f'"... {snippet} ..."' if snippet else ""
+    return row_lines(row.get("number", ""), subject_of(row, scene.words), _details(scene, row), below)
+
+
+def _details(scene: Scene, row: dict[str, Any]) -> tuple[str, str, str]:
+    words = scene.words
+    return say_state(row, words), cell(row.get("who", ""), 40), say_age(row, words, scene.now)
+
+
+def _table(scene: Scene, rows: list[dict[str, Any]]) -> str:
+    words = scene.words
+    return row_table(
+        scene, [(int(row.get("number") or 0), subject_of(row, words), _details(scene, row)) for row in rows]
+    )
 
 
 def _stopped_line(scene: Scene, row: dict[str, Any], links: tuple[Link, ...]) -> str:
@@ -185,6 +206,7 @@ def write_list(scene: Scene) -> Writing:
     links = [_row_links(scene, row) if n < _TAPPED_ROWS else () for n, row in enumerate(held)]
     stopped = [_stopped_line(scene, row, taps) for row, taps in zip(held, links, strict=True)]
     parts, _ = scene.files(notice.attachments, scene.settings.customer.attachments_max)
+    lines = [_row_line(scene, row) for row in rows]
     text = scene.render(
         "list.txt",
         done=[_sentence(line) for line in _done(scene)],
@@ -194,7 +216,7 @@ def write_list(scene: Scene) -> Writing:
         search=search,
         count=scene.fact("count") or str(len(rows)),
         more=scene.flag("more"),
-        rows=[*(_row_line(scene, row) for row in rows), *stopped],
+        rows=[*lines, *stopped],
         example=rows[-1].get("number", "") if rows else "",
         body=readable(notice.text),
         unsent=readable(notice.data.get("unsent", "")),
@@ -202,7 +224,10 @@ def write_list(scene: Scene) -> Writing:
         hint=words.say("stopped_hint") if stopped else "",
     )
     name = words.say("search") if search else scene.inbox.name
-    return _personal(scene, name, text, tuple(link for taps in links for link in taps), parts)
+    taps = tuple(link for each in links for link in each)
+    if search:
+        return _personal(scene, name, text, parts=parts, html=False)
+    return _personal(scene, name, text, taps, parts, instead=("\n".join(lines), _table(scene, rows) if rows else ""))
 
 
 def write_help(scene: Scene) -> Writing:
@@ -242,21 +267,33 @@ def write_help(scene: Scene) -> Writing:
 
 
 def _personal(
-    scene: Scene, name: str, text: str, links: tuple[Link, ...] = (), parts: tuple[Part, ...] = ()
+    scene: Scene,
+    name: str,
+    text: str,
+    links: tuple[Link, ...] = (),
+    parts: tuple[Part, ...] = (),
+    *,
+    instead: tuple[str, str] = ("", ""),
+    html: bool = True,
 ) -> Writing:
-    """The row "search result; list, help, settings" of mail.md 5.3."""
+    """The row "search result; list, help, settings" of mail.md 5.3; ``instead``: see ``markup.agent_page``."""
     notice = scene.notice
     answered = notice.in_reply_to if is_message_id(notice.in_reply_to) else ""
     subject = readable(scene.fact("subject")) or scene.fact("verb") or "ticketgate"
+    hrefs = frozenset(link.href for link in links)
+    wanted = html and scene.settings.agent_mail.html
     return Writing(
         from_name=name,
         subject=f"Re: {subject.removeprefix('Re: ')}",
         text=text,
+        html=agent_page(text, ticket=0, title=subject, language=scene.words.language, hrefs=hrefs, instead=instead)
+        if wanted
+        else "",
         reply=(name, "d", notice.event),
         in_reply_to=answered,
         references=thread.join([], [], answered),
         auto_submitted="auto-replied" if answered else "auto-generated",
-        html_wanted=bool(links),
+        html_wanted=False,
         links=links,
         parts=parts,
     )

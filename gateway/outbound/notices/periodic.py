@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from html import escape
@@ -13,9 +12,19 @@ from gateway.address import first_name
 from gateway.outbound.chart import bar_chart
 from gateway.outbound.letter import Part
 from gateway.outbound.markup import page
-from gateway.outbound.notices.rows import cell, say_absences, say_period, say_slot, say_wait, subject_of
+from gateway.outbound.notices.rows import (
+    cell,
+    close_link,
+    row_lines,
+    row_table,
+    say_absences,
+    say_period,
+    say_slot,
+    say_wait,
+    subject_of,
+)
 from gateway.outbound.notices.scene import Scene, Writing
-from gateway.outbound.onetap import Link, make_link
+from gateway.outbound.onetap import Link
 
 _H2 = '<h2 style="font-size:15px;margin:16px 0 4px">'
 _HEAD = "font-size:12px;font-weight:normal;opacity:.75"
@@ -33,55 +42,21 @@ def _sections(scene: Scene) -> list[tuple[str, list[dict[str, Any]]]]:
     return [(title, by_title[title]) for title in _SECTIONS if by_title.get(title)]
 
 
+def _details(scene: Scene, row: dict[str, Any]) -> tuple[str, str]:
+    return cell(row.get("who", "")), say_wait(row, scene.words, scene.now)
+
+
 def _row(scene: Scene, row: dict[str, Any]) -> str:
-    subject, who = subject_of(row, scene.words), cell(row.get("who", ""))
-    state = say_wait(row, scene.words, scene.now)
-    return f"  {'#' + str(row.get('number', '')):<6} {subject[:31]:<31} {who[:14]:<14} {state}".rstrip()
-
-
-def _show(scene: Scene, number: int) -> Link:
-    body = scene.words.say("press_send")
-    return make_link(scene.settings.keys, scene.inbox, scene.recipient, "show", number, 0, body)
-
-
-def _close(scene: Scene, number: int) -> Link:
-    """Closes what is open again only because somebody said thanks; the next mail opens it as before."""
-    link = make_link(
-        scene.settings.keys, scene.inbox, scene.recipient, "close", number, 0, scene.words.say("press_send")
-    )
-    return Link(f"{scene.words.say('tap_close')} {number}", link.href)
+    return row_lines(row.get("number", ""), subject_of(row, scene.words), _details(scene, row))
 
 
 def _closes(scene: Scene, title: str, rows: Sequence[dict[str, Any]]) -> list[Link]:
-    return [_close(scene, int(row.get("number", 0))) for row in rows] if title == "reopened" else []
+    return [close_link(scene, int(row.get("number", 0))) for row in rows] if title == "reopened" else []
 
 
 def _table(scene: Scene, rows: Sequence[dict[str, Any]], *, closes: bool = False) -> str:
-    heads = "".join(
-        f'<th scope="col" align="left" style="{_HEAD}">{escape(word)}</th>'
-        for word in scene.words.several("digest_columns")
-    )
-    heads += "<td></td>" if closes else ""
-    lines = []
-    for row in rows:
-        number = int(row.get("number", 0))
-        link = f'<a href="{escape(_show(scene, number).href)}">#{number}</a>'
-        cells = [f'<th scope="row" align="left" style="padding:4px 10px 4px 0">{link}</th>']
-        said = (subject_of(row, scene.words), cell(row.get("who", "")))
-        cells += [f'<td style="padding:4px 10px 4px 0">{escape(value)}</td>' for value in said]
-        # A number stays with its unit, so that a phone breaks the line elsewhere.
-        wait = re.sub(r"(?<=[0-9]) (?=\w)", "\u00a0", say_wait(row, scene.words, scene.now))
-        cells.append(f'<td style="padding:4px 0">{escape(wait)}</td>')
-        if closes:
-            close = escape(_close(scene, number).href)
-            label = escape(scene.words.say("tap_close"))
-            cells.append(f'<td style="padding:4px 0 4px 10px"><a href="{close}">{label}</a></td>')
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    body = "\n".join(lines)
-    return (
-        f'<table style="border-collapse:collapse;font-size:14px">\n<thead><tr>{heads}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table>"
-    )
+    shown = [(int(row.get("number", 0)), subject_of(row, scene.words), _details(scene, row)) for row in rows]
+    return row_table(scene, shown, closes=closes)
 
 
 def write_digest(scene: Scene) -> Writing:
@@ -114,7 +89,7 @@ def write_digest(scene: Scene) -> Writing:
     pieces.append(f"<p>{escape(closing)}</p>")
     numbers = {key: scene.fact(key) or "0" for key in ("yours", "free", "late")}
     short = scene.inbox.handle.capitalize() or scene.inbox.name
-    day = f"{words.weekday(scene.now)} {words.day_of(words.local(scene.now).date(), year=False)}"
+    day = words.named_day(words.local(scene.now).date(), year=False)
     subject = words.say("digest_subject", inbox=short, day=day, **numbers)
     html = page(words.say("digest_title", inbox=short), "\n".join(pieces), words.language)
     return Writing(

@@ -5,13 +5,19 @@ The desk tells values (desk/lines.py); here they become words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from html import escape
 from typing import Any
 
 from gateway.address import clean_text
+from gateway.outbound import markup
 from gateway.outbound.notices.scene import Scene, readable
+from gateway.outbound.onetap import Link, make_link
 from gateway.outbound.words import Words
+
+_NUMBER = "display:inline-block;padding:12px 12px 12px 0;line-height:20px"  # 44 px: hit with a thumb
 
 
 def cell(value: object, limit: int = 60) -> str:
@@ -22,6 +28,42 @@ def cell(value: object, limit: int = 60) -> str:
 def subject_of(row: Mapping[str, Any], words: Words) -> str:
     """The subject, or the words for none."""
     return cell(row.get("subject", "")) or words.say("no_subject")
+
+
+def row_lines(number: object, subject: str, details: Sequence[str], below: str = "") -> str:
+    """A ticket in two lines: a phone breaks one with five columns in four places, and few clients align columns."""
+    lines = [f"  {f'#{number}':<6} {subject}", f"         {', '.join(filter(None, details))}"]
+    return "\n".join(line.rstrip() for line in [*lines, f"         {below}"] if line.strip())
+
+
+def row_table(scene: Scene, rows: Sequence[tuple[int, str, Sequence[str]]], *, closes: bool = False) -> str:
+    """The same in HTML. The number shows the ticket; with ``closes`` a second link closes it."""
+    made = []
+    for number, subject, details in rows:
+        link = make_link(
+            scene.settings.keys, scene.inbox, scene.recipient, "show", number, 0, scene.words.say("press_send")
+        )
+        # A number stays with its unit, so that a phone breaks the line elsewhere.
+        said = re.sub(r"(?<=[0-9]) (?=\w)", "\u00a0", " \u00b7 ".join(filter(None, details)))
+        cells = (
+            f'<th scope="row" align="left" valign="top">'
+            f'<a href="{escape(link.href)}" style="{_NUMBER}">#{number}</a></th>'
+            f'<td valign="top" style="padding:12px 0 10px;line-height:20px"><div dir="auto">{escape(subject)}</div>\n'
+            f'<div style="font-size:13px;opacity:.8">{escape(said)}</div></td>'
+        )
+        if closes:
+            button = markup.tap(scene.words.say("tap_close"), close_link(scene, number).href)
+            cells += f'<td valign="top" style="padding-left:12px">{button}</td>'
+        made.append(f"<tr>{cells}</tr>")
+    body = "\n".join(made)
+    return f'<table style="border-collapse:collapse;margin:0 0 12px"><tbody>\n{body}\n</tbody></table>'
+
+
+def close_link(scene: Scene, number: int) -> Link:
+    """Closes what is open again only because somebody said thanks; the next mail opens it as before."""
+    words = scene.words
+    link = make_link(scene.settings.keys, scene.inbox, scene.recipient, "close", number, 0, words.say("press_send"))
+    return Link(f"{words.say('tap_close')} {number}", link.href)
 
 
 def say_state(row: Mapping[str, Any], words: Words) -> str:
@@ -65,12 +107,12 @@ def say_day(at: datetime, words: Words, now: datetime, *, clock: bool = False) -
 
 
 def say_absences(scene: Scene, told: list[list[str]]) -> str:
-    """``Bob is away until Thu. Carol is away``."""
+    """``Bob is away until Thu. Carol is away.``"""
     said = []
     for name, until in told:
         day = say_day(datetime.fromisoformat(until), scene.words, scene.now) if until else ""
         said.append(scene.words.say("away_until" if day else "away", name=cell(name), day=day))
-    return ". ".join(said)
+    return " ".join(f"{line.rstrip('.')}." for line in said)
 
 
 def say_period(name: str, first: str, words: Words, *, short: bool = False) -> str:
@@ -85,7 +127,7 @@ def say_period(name: str, first: str, words: Words, *, short: bool = False) -> s
         return words.say("period_week", number=int(rest[1:]), days=words.dates(day, day + timedelta(days=6)))
     if len(rest) == 2:
         return f"{words.several('months_long')[day.month - 1]} {day.year}"
-    return f"{words.several('weekdays')[day.weekday()]} {words.day_of(day)}"
+    return words.named_day(day)
 
 
 def say_slot(day: str, step: str, words: Words) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property, lru_cache
 
@@ -191,14 +191,23 @@ class Scene:
         return self.notice.data.get(key, "") not in ("", "0")
 
     def when(self, key: str) -> str:
-        """A fact that is an ISO date-time, as people say it; "" if there is none."""
+        """A fact that is an ISO date-time, as people say it (``on Mon 30 Nov, 10:00``); "" if there is none."""
         found = self.notice.data.get(key, "")
-        return self.words.moment(datetime.fromisoformat(found), self.now) if found else ""
+        return self.words.when(datetime.fromisoformat(found), self.now) if found else ""
 
     def links(self, orders: Iterable[str], event: int) -> tuple[Link, ...]:
         body = self.words.say("press_send")
         keys = self.settings.keys
-        return make_links(keys, self.inbox, self.recipient, orders, self.number, event, body)
+        made = make_links(keys, self.inbox, self.recipient, orders, self.number, event, body)
+        return tuple(replace(link, label=self._label(link.label)) for link in made)
+
+    def _label(self, order: str) -> str:
+        """An order in the reader's language: ``snooze 1d``, ``1 Tag verbergen``; as it is where there are no words."""
+        verb, _, value = order.partition(" ")
+        for key in (f"onetap_{verb}-{value}", f"onetap_{verb}"):
+            if self.words.knows(key):
+                return self.words.say(key, value=value)
+        return order
 
     def usual_links(self, event: int, *, first_mail: bool) -> tuple[Link, ...]:
         """The configured one-tap actions less those that make no sense now (mail.md 12.4)."""

@@ -27,11 +27,12 @@ def write_ask(scene: Scene) -> Writing:
         last = None
     seen = thread.side_conversation(ticket, third.party, notice.event)
     subject = _subject(scene, third)
-    outside = write_outside(scene, last, subject, formatted=False)
+    outside = write_outside(scene, last, subject)
     return Writing(
         from_name=outside.from_name,
         subject=f"Re: {subject.removeprefix('Re: ')}" if seen else subject,
         text=outside.text,
+        html=outside.html,
         parts=outside.parts,
         reply=(scene.inbox.name, "t", 0),
         to=((third.name if third.known else "", third.address),),

@@ -303,7 +303,7 @@ def _next_when(scene: Scene) -> str:
         return words.say("today_at", clock=words.clock(at))
     if days == 1:
         return words.say("tomorrow_at", clock=words.clock(at))
-    return words.moment(at, scene.now)
+    return words.when(at, scene.now)
 
 
 def write_note(scene: Scene) -> Writing:
