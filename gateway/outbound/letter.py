@@ -28,6 +28,7 @@ _ASCII = bytes(range(128))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LINE_LIMIT = 998  # octets, RFC 5321 4.5.3.1.6
 _LONGEST_ID = 250  # octets; a longer msg-id is left out rather than folded
+_PIECE = re.compile(r"\s*\S+|\s+")
 _ATOM_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+\Z")
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z")
 _MSG_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]+@[\x21-\x3b\x3d\x3f-\x7e]+>\Z")
@@ -65,14 +66,20 @@ class Letter:
 
 
 def _encoded_words(text: str) -> list[str]:
-    """RFC 2047 encoded words of at most 75 characters, cut between characters (section 5: never inside one)."""
+    """RFC 2047 encoded words of at most 75 characters, cut between words, else between characters.
+
+    Some readers show the blank between two encoded words, which section 6.2 tells them not to.
+    """
     words, chunk = [], b""
-    for character in text:
-        raw = character.encode("utf-8", "replace")
-        if len(chunk) + len(raw) > 42:  # 42 bytes give 56 base64 characters, 68 with the frame
-            words.append(chunk)
-            chunk = b""
-        chunk += raw
+    for piece in _PIECE.findall(text):
+        # 42 bytes give 56 base64 characters, 68 with the frame
+        whole = len(piece.encode("utf-8", "replace")) <= 42
+        for part in [piece] if whole else piece:
+            raw = part.encode("utf-8", "replace")
+            if len(chunk) + len(raw) > 42:
+                words.append(chunk)
+                chunk = b""
+            chunk += raw
     words.append(chunk)
     return [f"=?utf-8?b?{base64.b64encode(word).decode()}?=" for word in words]
 

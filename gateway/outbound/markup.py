@@ -8,14 +8,14 @@ text.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from html import escape
 
 LARGEST = 60_000
 """Characters of HTML in a mail to an agent; Gmail clips at about 102 kB."""
 
 _BODY_STYLE = "font:15px/1.45 -apple-system,Segoe UI,Roboto,sans-serif;margin:0;padding:8px"
-BREAK_STYLE = "overflow-wrap:anywhere;word-break:break-word"  # an address of 80 characters is wider than a phone
+_BREAK_STYLE = "overflow-wrap:anywhere;word-break:break-word"  # an address of 80 characters is wider than a phone
 _PAGE = """<!doctype html>
 <html lang="{language}">
 <head>
@@ -61,6 +61,11 @@ _LINK = re.compile(r"^(?P<before>.*?)(?P<href>mailto:\S+)(?P<after>.*)$")
 def page(title: str, content: str, language: str) -> str:
     """A whole document around ``content`` (already HTML)."""
     return _PAGE.format(language=escape(language), title=escape(title), style=_BODY_STYLE, content=content)
+
+
+def breaking(pieces: Iterable[str]) -> str:
+    """Pieces of HTML, in which a word that is wider than the window is broken."""
+    return f'<div style="{_BREAK_STYLE}">' + "\n".join(pieces) + "</div>"
 
 
 def tap(words: str, href: str) -> str:
@@ -224,6 +229,6 @@ def agent_page(
     pieces += [*_blocks(before, hrefs), instead[1], *_blocks(after, hrefs)] if found else _blocks(body, hrefs)
     if footer:
         pieces += [_RULE, _footer(footer, hrefs)]
-    content = f'<div style="{BREAK_STYLE}">' + "\n".join(pieces) + "</div>"
+    content = breaking(pieces)
     made = page(title, f'<div id="tg-{ticket}">{content}</div>' if ticket else content, language)
     return made if len(made) <= LARGEST else ""

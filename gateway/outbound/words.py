@@ -67,7 +67,7 @@ def wrap_lines(text: str, width: int = WIDTH, indent: str = "") -> str:
 
 def link_lines(links: tuple[Link, ...]) -> str:
     """One line a link, labels in a column."""
-    width = max([10, *(len(link.label) for link in links)])
+    width = max([10, *(len(link.label) + 1 for link in links)])
     return "\n".join(f"  {link.label:<{width}} {link.href}" for link in links)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from html import escape
 from pathlib import PurePath
@@ -11,11 +12,18 @@ from gateway.outbound import thread
 from gateway.outbound.addressing import agent_name, hide_private
 from gateway.outbound.formatting import matching_html
 from gateway.outbound.letter import Part, is_message_id
-from gateway.outbound.markup import BREAK_STYLE, QUOTE_STYLE, page
+from gateway.outbound.markup import QUOTE_STYLE, page
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.sanitise import clean_html
 from gateway.outbound.words import TemplateTrouble, quote_lines
 from gateway.reference import strip_tokens
+
+_WIDE_STYLE = "overflow-wrap:break-word"  # words in cells stay whole: a table is narrowed in its texts first
+_STYLED = (
+    (r"<pre(?=>)", '<pre style="white-space:pre-wrap"'),
+    (r"<table(?=>)", '<table style="border-collapse:collapse"'),
+    (r"<(td|th)(?=[ >])", r'<\1 style="padding:2px 12px 2px 0;text-align:left;vertical-align:top"'),
+)
 
 
 def _template_name(path: str) -> str:
@@ -197,13 +205,13 @@ def write_outside(scene: Scene, quoted: EventFact | None, subject: str) -> Outsi
     html = ""
     wanted = notice.html and scene.settings.customer.html != "never"
     if wanted and (body := matching_html(clean_html(notice.html), text)):
-        pieces = [safe(scene, body)]
+        pieces = [safe(scene, _laid_out(body))]
         pieces += [f"<p>{_breaks(block)}</p>" for block in blocks[1 : 2 + len(left_out)] if block]
         if quote:
             pieces.append(f"<p>{escape(attribution)}</p>")
             pieces.append(f'<blockquote style="{QUOTE_STYLE}">{_breaks(quote)}</blockquote>')
         pieces += [f"<p>{escape(footer)}</p>"] if footer else []
-        html = page(subject, f'<div style="{BREAK_STYLE}">' + "\n".join(pieces) + "</div>", words.language)
+        html = page(subject, f'<div style="{_WIDE_STYLE}">' + "\n".join(pieces) + "</div>", words.language)
     author_name = agent_name(notice.author, scene.settings) if notice.author else ""
     via = words.say("agent_from", name=author_name, inbox=scene.inbox.name)
     named = author_name and scene.inbox.from_style == "agent-via"
@@ -238,6 +246,13 @@ def write_answer(scene: Scene) -> Writing:
         references=thread.join([thread.first_id(scene.ticket) or answered], [*seen, answered]),
         auto_submitted="",
     )
+
+
+def _laid_out(html: str) -> str:
+    """Sanitised HTML has lost every style: cells get room, and code flows where the window is narrow."""
+    for bare, styled in _STYLED:
+        html = re.sub(bare, styled, html)
+    return html
 
 
 def _breaks(text: str) -> str:

@@ -36,7 +36,7 @@ def history_line(scene: Scene, event: EventFact) -> str:
     said = scene.absence(event) or say_kind(scene, event.kind)
     detail = say_detail(scene, event)
     why = f"  ({detail})" if detail else ""
-    return f"{event.number:>4}  {scene.words.moment(event.at, scene.now):<18} {said}{who}{why}"
+    return f"{event.number:>4}  {scene.words.moment(event.at, scene.now)}  {said}{who}{why}"
 
 
 def say_detail(scene: Scene, event: EventFact) -> str:

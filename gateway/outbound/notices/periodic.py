@@ -11,7 +11,7 @@ from typing import Any
 from gateway.address import first_name
 from gateway.outbound.chart import bar_chart
 from gateway.outbound.letter import Part
-from gateway.outbound.markup import page
+from gateway.outbound.markup import breaking, page
 from gateway.outbound.notices.rows import (
     cell,
     close_link,
@@ -91,7 +91,7 @@ def write_digest(scene: Scene) -> Writing:
     short = scene.inbox.handle.capitalize() or scene.inbox.name
     day = words.named_day(words.local(scene.now).date(), year=False)
     subject = words.say("digest_subject", inbox=short, day=day, **numbers)
-    html = page(words.say("digest_title", inbox=short), "\n".join(pieces), words.language)
+    html = page(words.say("digest_title", inbox=short), breaking(pieces), words.language)
     return Writing(
         from_name=scene.inbox.name,
         subject=subject,
@@ -243,7 +243,7 @@ def write_report(scene: Scene) -> Writing:
     pieces += [f"<p>{escape(' '.join(block.split()))}</p>" for block in text.rstrip().split("\n\n")[-2:]]
     chart = bar_chart([(new, closed) for _, new, closed in days])
     csv = "day,new,closed\n" + "".join(f"{day},{new},{closed}\n" for day, new, closed in days)
-    html = page(title, "\n".join(pieces), words.language) if scene.settings.agent_mail.html else ""
+    html = page(title, breaking(pieces), words.language) if scene.settings.agent_mail.html else ""
     return Writing(
         from_name=scene.inbox.name,
         subject=_report_subject(scene),

@@ -17,7 +17,7 @@ from gateway.outbound.notices.scene import Scene, readable
 from gateway.outbound.onetap import Link, make_link
 from gateway.outbound.words import Words
 
-_NUMBER = "display:inline-block;padding:12px 12px 12px 0;line-height:20px"  # 44 px: hit with a thumb
+_NUMBER = "display:inline-block;padding:12px 12px 12px 0;line-height:20px;white-space:nowrap"  # 44 px: hit with a thumb
 
 
 def cell(value: object, limit: int = 60) -> str:
@@ -48,7 +48,7 @@ def row_table(scene: Scene, rows: Sequence[tuple[int, str, Sequence[str]]], *, c
         cells = (
             f'<th scope="row" align="left" valign="top">'
             f'<a href="{escape(link.href)}" style="{_NUMBER}">#{number}</a></th>'
-            f'<td valign="top" style="padding:12px 0 10px;line-height:20px"><div dir="auto">{escape(subject)}</div>\n'
+            f'<td valign="top" style="padding:12px 0 10px;line-height:20px"><div><bdi>{escape(subject)}</bdi></div>\n'
             f'<div style="font-size:13px;opacity:.8">{escape(said)}</div></td>'
         )
         if closes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property, lru_cache
@@ -18,6 +18,7 @@ from gateway.reference import strip_tokens
 from gateway.settings import Inbox, Settings
 
 _LONGEST_TEXT = 200_000  # characters of one text in a mail; the rest is one #show away
+_MOST_NAMES = 6
 _UNSEEN = re.compile(
     "[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c"  # bidirectional
     "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"  # categories Cc without tab and line feed, and Cs
@@ -233,6 +234,12 @@ class Scene:
             parts.append(Part(name, attachment.type, attachment.content))
         return tuple(parts), tuple(left_out)
 
+    def some_of(self, names: Sequence[str]) -> str:
+        """Names in a row, the first few where there are many."""
+        shown = ", ".join(names[:_MOST_NAMES])
+        more = len(names) - _MOST_NAMES
+        return shown + (self.words.say("and_more", number=more) if more > 0 else "")
+
     def _others(self) -> list[Person]:
         """Who else gets a public answer: participants besides the customer."""
         customer = self.customer.party if self.customer else 0
@@ -261,7 +268,7 @@ class Scene:
             common |= {
                 "customer": self.name(customer),
                 "customer_first": self.first(customer),
-                "others": ", ".join(self.first(p) for p in self._others()),
+                "others": self.some_of([self.first(p) for p in self._others()]),
                 "customer_address": display_address(customer.address) if customer else "",
                 "customer_named": bool(customer and customer.known and customer.name),
                 "owner": self.name(self.owner) if self.owner else "",

@@ -101,7 +101,7 @@ def _answered_after(scene: Scene, mail: EventFact | None) -> str:
 
 def _copied(scene: Scene) -> str:
     """Addresses in Cc that are no participants: shown as a proposal, nothing more (security.md 7.2)."""
-    return ", ".join(display_address(a.strip()) for a in scene.fact("cc").split(",") if "@" in a)
+    return scene.some_of([display_address(a.strip()) for a in scene.notice.data.get("cc", "").split(",") if "@" in a])
 
 
 def _news(scene: Scene, template: str, *, ticket_event: str, from_name: str, event_text: str = "") -> Writing:
