@@ -65,7 +65,9 @@ def test_the_owner_learns_which_colleague_split_a_mail_off(desk: Desk, language:
 
 def test_away_with_a_stand_in_names_the_stand_in(desk: Desk, language: str) -> None:
     (said,) = desk.write(ALICE, "", subject="#away until 2026-12-04 to bob", message_id="<away@corp.test>")
-    until = say(language, "You are away until Fri, 4 Dec 2026, 09:00.", "Du bist abwesend bis Fr, 4. Dez 2026, 09:00.")
+    until = say(
+        language, "You are away until Fri, 4 Dec 2026, 09:00.", "Du bist abwesend bis Fr., 4. Dez. 2026, 09:00."
+    )
     bob = say(language, "Bob gets the mail of your tickets meanwhile.", "Bob bekommt so lange die Mail deiner Tickets.")
     assert text_of(said).splitlines()[:2] == [until, bob]
     (said,) = desk.write(ALICE, "", subject="#away to bob", message_id="<away2@corp.test>")
@@ -183,7 +185,7 @@ def test_a_link_that_works_once_says_what_became_of_the_text_when_it_is_pressed_
     assert lines[0] == say(
         language,
         "#1 was done before: the text was sent, Mon, 23 Nov 2026, 10:03, by you.",
-        "#1 war schon erledigt: der Text wurde verschickt, Mo, 23. Nov 2026, 11:03, von dir.",
+        "#1 war schon erledigt: der Text wurde verschickt, Mo., 23. Nov. 2026, 11:03, von dir.",
     )
     assert "Press Send" not in text_of(said).title() and "Absenden" not in text_of(said).title()
     assert [m.kind for m in desk.road.outbox()] == []
@@ -199,7 +201,7 @@ def test_new_words_to_a_notice_that_was_decided_stay_and_are_told_what_happened(
     desk.tap(ALICE, held, "discard")
     said = text_of(to(desk.reply(ALICE, held, "#send\n\nA better answer."), ALICE))
     assert (
-        say(language, "thrown away, Mon, 23 Nov 2026, 10:03, by you", "verworfen, Mo, 23. Nov 2026, 11:03, von dir")
+        say(language, "thrown away, Mon, 23 Nov 2026, 10:03, by you", "verworfen, Mo., 23. Nov. 2026, 11:03, von dir")
         in (said.partition("\n")[0])
     )
     assert "A better answer." in said
@@ -212,7 +214,7 @@ def test_undo_pressed_twice_says_when_it_was_undone(desk: Desk, offer: OutboundM
     assert text_of(said).splitlines()[0] == say(
         language,
         "#1 That was undone before: Mon, 23 Nov 2026, 10:03, by you.",
-        "#1 Das ist schon rückgängig gemacht: Mo, 23. Nov 2026, 11:03, von dir.",
+        "#1 Das ist schon rückgängig gemacht: Mo., 23. Nov. 2026, 11:03, von dir.",
     )
     assert ">" not in text_of(said)
     assert desk.ticket().held == ()
@@ -271,11 +273,11 @@ def test_the_history_is_said_in_the_readers_words_and_zone(desk: Desk, offer: Ou
     def line(*parts: str) -> bool:
         return any(all(part in one for part in parts) for one in shown)
 
-    assert line(*say(language, "snoozed|(Fri, 4 Dec 2026, 10:00)", "verborgen|(Fr, 4. Dez 2026, 10:00)").split("|"))
+    assert line(*say(language, "snoozed|(Fri, 4 Dec 2026, 10:00)", "verborgen|(Fr., 4. Dez. 2026, 10:00)").split("|"))
     assert line(*say(language, "priority|(high)", "Dringlichkeit|(hoch)").split("|"))
     assert line(*say(language, "assigned|(Bob Smith)", "zugeteilt|(Bob Smith)").split("|"))
     assert line(*say(language, "joined|tom@shop.test", "dazugekommen|tom@shop.test").split("|"))
-    assert line(*say(language, "told: third party wrote", "gemeldet: Dritte schrieben").split("|"))
+    assert line(*say(language, "told: third party wrote", "gemeldet: dritte Seite schrieb").split("|"))
     assert line(*say(language, "held|command unclear", "angehalten|Befehl unklar").split("|"))
     for one in lines:
         assert not re.search(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T|-notice|\+00:00", one), one

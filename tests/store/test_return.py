@@ -39,7 +39,7 @@ def test_back_is_answered_with_what_changed_meanwhile(desk: Desk, offer: Outboun
     meanwhile(desk)
     text = text_of(to(desk.reply(ALICE, offer, "#back"), ALICE))
     assert text.startswith("Welcome back.\n1 ticket of yours changed while you were away\n")
-    assert "#1     bob      Invoice 2231 is wrong" in text
+    assert "  #1     Invoice 2231 is wrong\n         bob, jane@customer.test, " in text
     assert "Printer" not in text and "Chair" not in text
 
 

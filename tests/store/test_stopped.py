@@ -52,7 +52,7 @@ def held(desk: Desk) -> list[str]:
 def test_the_list_says_what_can_be_done_with_each_mail(desk: Desk) -> None:
     mail = listed(desk)
     assert "1 mail held or in quarantine" in text_of(mail)
-    assert f"  q1     -      blocked sender      {SPAMMER}" in text_of(mail)
+    assert f'  q1     "Prize again"\n         {SPAMMER}, blocked sender, today ' in text_of(mail)
     assert "q1 let in:  mailto:support@desk.test?subject=notspam%20q1%20" in text_of(mail)
     assert "Reply with #notspam q17" in text_of(mail)
 
@@ -63,9 +63,9 @@ def test_the_list_shows_the_subject_as_data_and_that_nothing_proves_it(desk: Des
     desk.road.arrive(make_mail("win@prize.test", "Click.", subject=text, message_id="<p@x.test>"), proof=Proof.NONE)
     lines = text_of(listed(desk)).splitlines()
     first, second = (next(n for n, line in enumerate(lines) if line.startswith(f"  {row} ")) for row in ("q2", "q1"))
-    assert lines[first + 1].startswith('         "You won a prize ') and lines[first + 1].endswith('"  (not proven)')
-    assert token not in "".join(lines) and "\u202e" not in "".join(lines) and len(lines[first + 1]) < 100
-    assert lines[second + 1] == '         "Prize again"', "signed by its domain"
+    assert lines[first].startswith('  q2     "You won a prize ') and lines[first].endswith('" (not proven)')
+    assert token not in "".join(lines) and "\u202e" not in "".join(lines) and len(lines[first]) < 100
+    assert lines[second] == '  q1     "Prize again"', "signed by its domain"
 
 
 def test_the_subject_is_kept_only_while_the_mail_is_held(desk: Desk) -> None:
@@ -106,7 +106,7 @@ def test_a_lead_blocks_the_sender_of_a_mail_beside_a_ticket(desk: Desk) -> None:
     desk.road.arrive(stranger)
     desk.road.outbox()
     mail = listed(desk)
-    assert "#1     unknown sender" in text_of(mail)
+    assert "unknown sender, #1, " in text_of(mail)
     (said,) = answer(desk, CAROL, mail, "#block q3")
     assert "Thrown away; mail from eve@evil.test goes to quarantine from now on." in text_of(said)
     assert [h.resolution for h in desk.ticket(1).held] == ["discarded"]

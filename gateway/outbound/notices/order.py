@@ -130,7 +130,7 @@ def _rows(scene: Scene, key: str) -> list[dict[str, Any]]:
 def _row_line(scene: Scene, row: dict[str, Any]) -> str:
     snippet = cell(row.get("snippet", ""), 100)
     below = f'"... {snippet} ..."' if snippet else ""
-    return row_lines(row.get("number", ""), subject_of(row, scene.words), _details(scene, row), below)
+    return row_lines(f"#{row.get('number', '')}", subject_of(row, scene.words), _details(scene, row), below)
 
 
 def _details(scene: Scene, row: dict[str, Any]) -> tuple[str, str, str]:
@@ -150,15 +150,15 @@ def _stopped_line(scene: Scene, row: dict[str, Any], links: tuple[Link, ...]) ->
 
     Author and subject are what the mail says; that nothing proves it is said beside them.
     """
-    where = f"#{row['ticket']}" if row.get("ticket") else "-"
+    where = f"#{row['ticket']}" if row.get("ticket") else ""
     when = say_day(datetime.fromisoformat(str(row["at"])), scene.words, scene.now, clock=True)
     author = cell(row.get("author") or scene.words.say("nobody"))
     why = _worded(scene, "stopped", str(row["reason"]))
-    line = f"  {'q' + str(row['row']):<6} {where:<6} {why:<19} {author:<28} {when}"
     subject = subject_of(row, scene.words)
-    said = f'         "{subject}"' if row.get("subject") else f"         {subject}"
-    said += "" if row.get("proven") else f"  ({scene.words.say('stopped_author-unproven')})"
-    return "\n".join((line, said, *(f"         {_tapped(scene, link)}:  {link.href}" for link in links)))
+    said = f'"{subject}"' if row.get("subject") else subject
+    said += "" if row.get("proven") else f" ({scene.words.say('stopped_author-unproven')})"
+    line = row_lines(f"q{row['row']}", said, (author, why, where, when))
+    return "\n".join((line, *(f"         {_tapped(scene, link)}:  {link.href}" for link in links)))
 
 
 def _tapped(scene: Scene, link: Link) -> str:

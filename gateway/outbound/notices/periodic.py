@@ -47,7 +47,7 @@ def _details(scene: Scene, row: dict[str, Any]) -> tuple[str, str]:
 
 
 def _row(scene: Scene, row: dict[str, Any]) -> str:
-    return row_lines(row.get("number", ""), subject_of(row, scene.words), _details(scene, row))
+    return row_lines(f"#{row.get('number', '')}", subject_of(row, scene.words), _details(scene, row))
 
 
 def _closes(scene: Scene, title: str, rows: Sequence[dict[str, Any]]) -> list[Link]:

@@ -30,9 +30,9 @@ def subject_of(row: Mapping[str, Any], words: Words) -> str:
     return cell(row.get("subject", "")) or words.say("no_subject")
 
 
-def row_lines(number: object, subject: str, details: Sequence[str], below: str = "") -> str:
+def row_lines(label: str, subject: str, details: Sequence[str], below: str = "") -> str:
     """A ticket in two lines: a phone breaks one with five columns in four places, and few clients align columns."""
-    lines = [f"  {f'#{number}':<6} {subject}", f"         {', '.join(filter(None, details))}"]
+    lines = [f"  {label:<6} {subject}", f"         {', '.join(filter(None, details))}"]
     return "\n".join(line.rstrip() for line in [*lines, f"         {below}"] if line.strip())
 
 
