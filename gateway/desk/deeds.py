@@ -187,7 +187,9 @@ def _assign(deed: Deed) -> str:
     _own(deed, person, "assign")
     ticket = deed.case.ticket
     assert ticket is not None
-    last = next((e for e in reversed(ticket.events) if e.kind in ("mail", "note", "answer")), None)
+    said = [e for e in reversed(ticket.events) if e.kind in ("mail", "note", "answer")]
+    # The customer's last mail: a note shown in its place would be answered as if the customer had written it.
+    last = next((e for e in said if e.kind == "mail" and e.public), said[0] if said else None)
     if person.party != deed.person.party:
         words = deed.case.orders.text.strip() if deed.case.orders.internal else ""
         deed.draft.notify(

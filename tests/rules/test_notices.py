@@ -146,6 +146,11 @@ VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
         ),
     ),
     "expired": (OPEN, n("expired", about=10, reason="command")),
+    "expired-command": (
+        replace(OPEN, held=(HeldFact(ticket=4827, event=10, party=1, reason="who", text=""),)),
+        n("expired", about=10, reason="who"),
+    ),
+    "digest-empty": (None, n("digest", event=77, data={"new": "1", "spam": "2"})),
     "undelivered-late": (
         OPEN,
         n("undelivered", about=4, data={"party": "31", "diagnostic": "451 4.3.0 busy", "deferred": "1"}),
@@ -314,6 +319,28 @@ def test_attachments_over_the_limit_are_listed_and_not_sent() -> None:
     parsed = read(compose("x", in_language("en"), {"x": (story.ticket(9), notice)}).content)
     assert [part.get_filename() for part in parsed.iter_attachments()] == ["a.txt"]
     assert "film.mp4 (11.5 MB)" in texts(parsed)[0] and "#show 4827 files" in texts(parsed)[0]
+
+
+def test_a_command_nobody_decided_about_was_never_done_and_no_text_of_a_customers_is_spoken_of() -> None:
+    plain = texts(read(compose("expired-command", in_language("en")).content))[0]
+    assert plain.startswith("#4827 NEVER DONE") and "Jane" not in plain
+    assert texts(read(compose("expired", in_language("en")).content))[0].startswith("#4827 NEVER SENT")
+
+
+def test_a_digest_of_nothing_asks_for_no_number() -> None:
+    for text in texts(read(compose("digest-empty", in_language("en")).content)):
+        assert "Nothing is waiting for you." in text and "reply with its number" not in text
+
+
+def test_forty_names_are_six_and_a_number() -> None:
+    others = tuple(Person(party=100 + i, address=f"p{i}@customer.test", name=f"Name{i} Doe") for i in range(40))
+    facts = replace(story.ticket(9), participants=(JANE, *others))
+    cc = ", ".join(f"person{i}@department.customer.test" for i in range(40))
+    notice = n("customer-reply", event=10, about=8, author=JANE, data={"cc": cc})
+    plain = " ".join(texts(read(compose("x", in_language("en"), {"x": (facts, notice)}).content))[0].split())
+    assert "with a copy to Name0, Name1, Name2, Name3, Name4, Name5 and 34 more." in plain
+    assert "person5@department.customer.test and 34 more in Cc" in plain
+    assert "to include them: #cc person0@department.customer.test)" in plain
 
 
 def test_a_customer_cannot_plant_a_one_tap_link_or_a_footer() -> None:

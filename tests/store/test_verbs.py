@@ -128,6 +128,15 @@ def offer(desk: Desk) -> OutboundMail:
     return to(desk.write(JANE, "We have 10 licences, not 12.", message_id="<first@customer.test>"), ALICE)
 
 
+def test_who_is_given_a_ticket_reads_the_customers_last_mail_and_no_note_in_its_place(
+    desk: Desk, offer: OutboundMail
+) -> None:
+    desk.reply(ALICE, offer, "#note She is on the old price list.")
+    told = to(desk.reply(ALICE, offer, "#assign bob\n#note Please take it."), BOB)
+    assert "We have 10 licences, not 12." in text_of(told) and "Please take it." in text_of(told)
+    assert "old price list" not in text_of(told)
+
+
 # ------------------------------------------------------------------ snooze, followup, ack
 
 

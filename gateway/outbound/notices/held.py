@@ -166,6 +166,7 @@ def write_expired(scene: Scene) -> Writing:
         "expired.txt",
         text=own or scene.words.say("no_text"),
         kept_for=scene.words.span(scene.settings.commands.hold_for, long=True),
+        empty=held is not None and not (held.text.strip() or held.attachments),
         my_when=scene.words.when(about.at, scene.now) if about else "",
     )
     return writing(

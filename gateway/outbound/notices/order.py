@@ -61,7 +61,9 @@ def _message(scene: Scene, event: EventFact) -> str:
     head = f"{event.number}. {who}, {scene.words.full(event.at)}"
     third = scene.third_of(event)
     if third:
-        head += f" ({scene.words.say('beside', name=scene.name(third), address=display_address(third.address))})"
+        name, address = scene.name(third), display_address(third.address)
+        shown = name if name == address else f"{name} <{address}>"
+        head += f" ({scene.words.say('beside', name=shown)})"
     else:
         head += "" if event.public else f" ({scene.words.say('internal')})"
     head = f"--- {head} ---"

@@ -84,9 +84,11 @@ def write_digest(scene: Scene) -> Writing:
         hint = words.say(f"digest_{title}_hint")
         pieces.append(f"{_H2}{escape(words.say(f'digest_{title}'))}{escape(' ' + hint if hint else '')}</h2>")
         pieces.append(_table(scene, rows, closes=title == "reopened"))
+    if not sections:
+        pieces += [f"<p>{escape(block)}</p>" for block in text.split("\n\n")[1:2]]  # that there is nothing
     pieces.append(f"{_H2}{escape(words.say('digest_since'))}</h2>")
     pieces.append("<p>" + "<br>\n".join(escape(line.strip()) for line in since.strip().split("\n")) + "</p>")
-    pieces.append(f"<p>{escape(closing)}</p>")
+    pieces += [f"<p>{escape(closing)}</p>"] if sections else []
     numbers = {key: scene.fact(key) or "0" for key in ("yours", "free", "late")}
     short = scene.inbox.handle.capitalize() or scene.inbox.name
     day = words.named_day(words.local(scene.now).date(), year=False)
