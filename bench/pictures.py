@@ -1,54 +1,49 @@
-"""Every kind of mail as people see it: HTML light and dark, wide and narrow, and plain text as a phone wraps it.
+"""Every kind of mail as people see it: HTML light and dark, wide and narrow, plain text on a phone and on a desk.
 
     python -m bench.pictures FOLDER [--language de] [--only digest]
 
 Writes one page and one picture a mail into FOLDER (headless Chromium; nothing is fetched), and says which mails are
-wider than a phone. There is nothing to assert: somebody has to look.
+wider than their window. There is nothing to assert: somebody has to look.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from html import escape
 from pathlib import Path
 
+from bench.browser import Browser
+from bench.rough import ROUGH
 from tests.rules.test_notices import VARIANTS, compose, in_language
 from tests.support.golden import story
 
-WIDE, NARROW = 900, 360
+WIDE, NARROW = 800, 360
 _SHEET = """<!doctype html><html><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ margin: 12px; font: 13px sans-serif; background: #cfd4da }}
-.row {{ display: flex; gap: 12px; align-items: flex-start; margin-bottom: 12px }}
+body {{ margin: 8px; font: 13px sans-serif; background: #cfd4da }}
+.row {{ display: flex; gap: 8px; align-items: flex-start; margin-bottom: 8px }}
 .light {{ background: #fff; color-scheme: light }} .dark {{ background: #1b1b1d; color-scheme: dark }}
 iframe {{ border: 0; display: block; color-scheme: inherit }}
-pre {{ background: #fff; width: {narrow}px; margin: 0; padding: 8px; box-sizing: border-box; white-space: pre-wrap;
-  overflow-wrap: anywhere; font: 15px/1.35 sans-serif }}
+pre {{ background: #fff; margin: 0; padding: 8px; box-sizing: border-box }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere }}
+.phone {{ width: {narrow}px; font: 15px/1.35 sans-serif }} .desk {{ width: 80ch; font: 13px/1.35 monospace }}
 </style></head><body><b>{title}</b> &nbsp; {head}<div class="row">{wide}</div><div class="row">{small}{plain}</div>
-<script>
-addEventListener("load", () => {{
-  for (const frame of document.querySelectorAll("iframe")) {{
-    const inside = frame.contentDocument.documentElement;
-    frame.style.height = inside.scrollHeight + "px";
-    if (inside.scrollWidth > frame.clientWidth) document.title += " TOO-WIDE-" + frame.width + "-" + inside.scrollWidth;
-  }}
-  document.title += " HEIGHT-" + document.documentElement.scrollHeight;
-}});</script></body></html>"""
+</body></html>"""
 
 
 def mails(language: str) -> Iterator[tuple[str, EmailMessage]]:
-    """(name, mail): the story's, then every variant of every notice."""
+    """(name, mail): the story's, every variant of every notice, and mail that is hard to show."""
     settings = in_language(language)
     for name in sorted(story.NOTICES):
         yield name, read(story.compose(name, settings)[0].content)
     for name in sorted(VARIANTS):
         yield name, read(compose(name, settings).content)
+    for name in sorted(ROUGH):
+        yield name, read(compose(name, settings, ROUGH).content)
 
 
 def read(content: bytes) -> EmailMessage:
@@ -71,36 +66,20 @@ def html_of(mail: EmailMessage) -> str:
 def sheet(name: str, mail: EmailMessage) -> str:
     """A page that shows one mail in every way."""
     html, body = html_of(mail), mail.get_body(("plain",))
+    text = escape(body.get_content() if body else "")
 
     def frame(scheme: str, width: int) -> str:
-        inner = f'<iframe width="{width}" height="10" srcdoc="{escape(html)}"></iframe>'
-        return f'<div class="{scheme}" style="width:{width}px">{inner}</div>'
+        inner = f'<iframe title="{scheme} {width}" width="{width}" height="10" srcdoc="{escape(html)}"></iframe>'
+        return f'<div class="{scheme}" style="width:{width}px">{inner}</div>' if html else ""
 
-    ways = [(scheme, width) for width in (WIDE, NARROW) for scheme in ("light", "dark")]
-    frames = [frame(*way) for way in ways] if html else ["", "", "", ""]
     return _SHEET.format(
         title=name,
         head=escape(f"From: {mail['From']} | Subject: {mail['Subject']}"),
-        wide="".join(frames[:2]),
-        small="".join(frames[2:]),
-        plain=f"<pre>{escape(body.get_content() if body else '')}</pre>",
+        wide=frame("light", WIDE) + frame("dark", WIDE),
+        small=frame("light", NARROW) + frame("dark", NARROW),
+        plain=f'<pre class="phone">{text}</pre><pre class="desk">{text}</pre>',
         narrow=NARROW,
     )
-
-
-def draw(browser: str, page: Path) -> str:
-    """Make the picture of a page; returns the page's title, which says what is too wide."""
-    common = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    size = f"--window-size={2 * WIDE + 40},800"
-    seen = subprocess.run(
-        [*common, size, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=60
-    )
-    title = (re.search(r"<title>(.*?)</title>", seen.stdout) or [""])[0]
-    height = re.search(r"HEIGHT-([0-9]+)", title)
-    size = f"--window-size={2 * WIDE + 40},{int(height[1]) + 20 if height else 1200}"
-    target = f"--screenshot={page.with_suffix('.png')}"
-    subprocess.run([*common, size, target, page.as_uri()], capture_output=True, check=True, timeout=60)
-    return str(title)
 
 
 def main() -> None:
@@ -109,15 +88,18 @@ def main() -> None:
     parser.add_argument("--language", default="en")
     parser.add_argument("--only", default="", help="names that contain this")
     options = parser.parse_args()
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        parser.error("chromium is missing")
     options.folder.mkdir(parents=True, exist_ok=True)
-    for name, mail in mails(options.language):
-        if options.only not in name:
-            continue
-        page = options.folder / f"{name}.html"
-        page.write_text(sheet(name, mail))
-        wide = re.findall(r"TOO-WIDE-\S+", draw(browser, page)) if browser else ["not drawn: chromium is missing"]
-        print(f"{name:<34} {mail['Subject']!s:<60} {' '.join(wide)}".rstrip())
+    with Browser(program) as browser:
+        for name, mail in mails(options.language):
+            if options.only in name:
+                page = options.folder / f"{name}.html"
+                page.write_text(sheet(name, mail))
+                _, wide = browser.draw(page, 2 * WIDE + 24)
+                said = f"TOO WIDE: {', '.join(wide)}" if wide else ""
+                print(f"{name:<34} {str(mail['Subject'])[:60]:<60} {said}".rstrip())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -237,7 +238,7 @@ def in_language(language: str, *, html: bool = True) -> Settings:
 
 
 def compose(
-    name: str, settings: Settings, notices: dict[str, tuple[TicketFacts | None, Notice]] = VARIANTS
+    name: str, settings: Settings, notices: Mapping[str, tuple[TicketFacts | None, Notice]] = VARIANTS
 ) -> OutboundMail:
     facts, notice = notices[name]
     plan = Plan(outcome="file", inbox="support", notices=(notice,))

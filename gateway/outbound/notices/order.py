@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +30,7 @@ from gateway.outbound.onetap import Link, make_links
 
 _TAPPED_ROWS = 10
 """Rows of the quarantine with links: three to a row make a long mail."""
+_ARGUMENT = re.compile(r"[A-Z]{2,}")  # what stands for something else in a synopsis
 _SHOWN_KINDS = ("mail", "answer", "note", "asked", "third")
 
 
@@ -49,7 +51,8 @@ def _done(scene: Scene) -> list[str]:
         if verb:
             key = f"done_{verb}" if scene.words.knows(f"done_{verb}") else "done_other"
             value = say_decided(scene) or value if verb == "before" else value
-            said.append(scene.words.say(key, verb=verb, value=_value(scene, value), number=scene.number or ""))
+            shown = _worded(scene, "prio", value) if verb == "prio" else _value(scene, value)
+            said.append(scene.words.say(key, verb=verb, value=shown, number=scene.number or ""))
     return said
 
 
@@ -242,7 +245,7 @@ def write_help(scene: Scene) -> Writing:
         template if found else "help-verb.txt" if scene.fact("effect") else "help.txt",
         topic=topic,
         verb=topic,
-        synopsis=scene.fact("synopsis"),
+        synopsis=_ARGUMENT.sub(lambda found: _worded(scene, "arg", found[0]), scene.fact("synopsis")),
         effect=scene.words.say(about) if scene.words.knows(about) else scene.fact("effect"),
         examples=[clean_text(line) for line in scene.notice.data.get("examples", "").splitlines()],
         also=scene.fact("also"),
