@@ -28,7 +28,7 @@ body {{ margin: 8px; font: 13px sans-serif; background: #cfd4da }}
 .row {{ display: flex; gap: 8px; align-items: flex-start; margin-bottom: 8px }}
 .light {{ background: #fff; color-scheme: light }} .dark {{ background: #1b1b1d; color-scheme: dark }}
 iframe {{ border: 0; display: block; color-scheme: inherit }}
-pre {{ background: #fff; margin: 0; padding: 8px; box-sizing: border-box }}
+pre {{ background: #fff; margin: 0; padding: 8px; box-sizing: border-box; flex: none }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere }}
 .phone {{ width: {narrow}px; font: 15px/1.35 sans-serif }} .desk {{ width: 80ch; font: 13px/1.35 monospace }}
 </style></head><body><b>{title}</b> &nbsp; {head}<div class="row">{wide}</div><div class="row">{small}{plain}</div>
@@ -97,7 +97,7 @@ def main() -> None:
             if options.only in name:
                 page = options.folder / f"{name}.html"
                 page.write_text(sheet(name, mail))
-                _, wide = browser.draw(page, 2 * WIDE + 24)
+                _, wide = browser.draw(page, 2 * WIDE + 160)
                 said = f"TOO WIDE: {', '.join(wide)}" if wide else ""
                 print(f"{name:<34} {str(mail['Subject'])[:60]:<60} {said}".rstrip())
 

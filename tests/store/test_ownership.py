@@ -31,7 +31,7 @@ def test_held_mail_is_asked_about_once_more_and_then_kept_as_never_sent(desk: De
     desk.reply(ALICE, offer, "#clsoe\n\nYou are right, Jane.")
     desk.reply(BOB, offer, "#claim", Proof.NONE)
     reminder = to([m for m in desk.pass_time(3.6 * DAYS) if m.kind == "held-reminder"], ALICE)
-    assert "NOT SENT" in text_of(reminder) and "This is the only reminder. If you do nothing" in text_of(reminder)
+    assert "NOT SENT" in text_of(reminder) and "This is the only reminder. If nobody decides" in text_of(reminder)
     assert "You are right, Jane." in text_of(reminder)
     (expired,) = [m for m in desk.pass_time(3.6 * DAYS) if m.kind == "expired" and m.recipient == ALICE]
     assert "NEVER SENT" in first([expired]) and "You are right, Jane." in text_of(expired)
