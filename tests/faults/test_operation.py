@@ -10,6 +10,7 @@ import secrets
 import signal
 import smtplib
 import sys
+import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -114,10 +115,14 @@ def test_fault_69_sigterm_in_the_middle_of_everything(desk: Gateway, sink: Sink)
         desk.wait_notified("STOPPING=1")
         assert idle.getreply()[0] == 421
         assert finish(client) == 250
+        wait_for(lambda: "stopped what=lmtp" in desk.log(), "nobody is served any more")
+        time.sleep(3)  # it has nothing else to do now, and ten seconds of patience
+        assert " sent delivery=" not in desk.log()
         gate.is_open = True
         sink.gate = None
         code = desk.wait_ended()
     assert code == 0
+    assert " sent delivery=1 " in desk.log(), "what was in transmission is waited for, and recorded"
     sent = len(sink.taken)
     desk.start()
     desk.settled()
