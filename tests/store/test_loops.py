@@ -13,6 +13,7 @@ from email.utils import parseaddr
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from gateway.analysis.examine import examine
 from gateway.analysis.reading_rules import AuthenticationRules, Rules
@@ -20,6 +21,7 @@ from gateway.model import Findings, InboundMail, OutboundMail, Proof
 from gateway.reference import Keys
 from gateway.settings import AckBudget, Agent, General, Hours, Inbox, Settings
 from gateway.store.database import Database
+from gateway.store.schema import journal
 from tests.support.spine import SETTINGS, Road, make_mail
 
 _LOOP_HEADERS = re.compile(
@@ -49,6 +51,10 @@ def desk(name: str, agents: dict[str, str], **inbox: str) -> Settings:
 
 class Installation(Road):
     """A road that reads with its own rules: what is its own is not the other's."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        super().__init__(database, settings)
+        self.told: list[str] = []  # who else was written to
 
     def read(self, mail: InboundMail, proof: Proof) -> Findings:
         own = frozenset(a for inbox in self.settings.inbox.values() for a in inbox.addresses())
@@ -93,6 +99,7 @@ def play(one: Installation, two: Installation, first: bytes, most: int = 100, *,
         for here, there in ((one, two), (two, one)):
             for mail in here.outbox():
                 if mail.recipient != there.address:
+                    here.told.append(mail.recipient)
                     continue
                 passed += 1
                 moved = True
@@ -100,6 +107,21 @@ def play(one: Installation, two: Installation, first: bytes, most: int = 100, *,
         if not moved:
             return passed
     return passed
+
+
+def shown(here: Installation) -> list[str]:
+    """How people on this side see each mail that came: the line of a ticket's history, or the reason it is held for.
+
+    A mail that is shown nowhere fails.
+    """
+    with here.database.begin() as tx:
+        rows = tx.execute(sa.select(journal).order_by(journal.c.id)).all()
+    words = []
+    for row in rows:
+        lines = [e.kind for e in here.ticket(row.ticket).events if e.journal == row.id] if row.ticket else []
+        assert lines or row.state == "held", f"mail {row.id} ({row.outcome}) is shown nowhere"
+        words += lines[:1] or [f"held: {row.reason}"]
+    return words
 
 
 def reply_to(mail: OutboundMail) -> str:
@@ -114,7 +136,10 @@ def test_two_desks_that_write_to_each_other_stop_by_themselves(two: tuple[Databa
     one = Installation(two[0], desk("one", {"ann": "ann@corp.test"}, subject_tag=tag))
     other = Installation(two[1], desk("two", {"ben": "ben@corp.test"}, subject_tag=tag))
     first = make_mail(other.address, "The printer is on fire.", to=one.address)
-    assert play(one, other, first) <= 10
+    passed = play(one, other, first)
+    assert passed <= 10
+    assert len(shown(one)) + len(shown(other)) == 1 + passed, "each mail is to be seen on the side it came to"
+    assert (set(one.told), set(other.told)) == ({"ann@corp.test"}, {"ben@corp.test"})
 
 
 @pytest.mark.parametrize("tag", ["agents", "everyone", "nobody"])
@@ -123,7 +148,9 @@ def test_two_desks_that_are_each_others_agents_stop_by_themselves(two: tuple[Dat
     one = Installation(two[0], desk("one", {"other": "support@two.test"}, subject_tag=tag))
     other = Installation(two[1], desk("two", {"other": "support@one.test"}, subject_tag=tag))
     first = make_mail("jane@customer.test", "The printer is on fire.", to=one.address)
-    assert play(one, other, first) <= 10
+    passed = play(one, other, first)
+    assert passed <= 10
+    assert len(shown(one)) + len(shown(other)) == 1 + passed, "each mail is to be seen on the side it came to"
 
 
 @pytest.mark.parametrize("tag", ["agents", "nobody"])
