@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Connection, Text
+from sqlalchemy import BigInteger, Boolean, Connection, LargeBinary, Text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway import seal
@@ -85,7 +85,7 @@ def read_facts(tx: Connection, kind: str, keys: Collection[tuple[int, int]]) -> 
     values = "VALUES " if kind == seal.EVENT else ""
     for start in range(0, len(wanted), _AT_ONCE):
         some = ", ".join(wanted[start : start + _AT_ONCE])
-        rows = tx.exec_driver_sql(f"{_sql(tx.dialect.name, kind)} WHERE {names} IN ({values}{some})")
+        rows = tx.exec_driver_sql(f"{_sql(tx.dialect.name, kind)} WHERE {names} IN ({values}{some})").all()
         found.update(_values(kind, rows))
     return found
 
@@ -100,16 +100,29 @@ def is_open(kind: str, values: list[Any]) -> bool:
     return values == ["open"]
 
 
+@cache
+def _positions(kind: str, wanted: type[Any], numbers: int) -> tuple[int, ...]:
+    """Where values of this type stand among the sealed ones, behind the numbers of the row."""
+    columns = _COLUMNS[kind][numbers:]
+    return tuple(position for position, column in enumerate(columns) if isinstance(column.type, wanted))
+
+
 def _values(kind: str, rows: Iterable[Any]) -> Iterator[tuple[tuple[int, int], list[Any]]]:
     numbers = 2 if kind == seal.EVENT else 1
     unfinished = _OPEN.get(kind)
+    booleans, blobs = _positions(kind, Boolean, numbers), _positions(kind, LargeBinary, numbers)
     for row in rows:
         key = (int(row[0]), int(row[1]) if numbers == 2 else 0)
-        values = [int(value) if isinstance(value, bool) else value for value in row[numbers:]]
+        values = list(row[numbers:])
         if unfinished is not None and values[0] in unfinished:
             values = ["open"]
-        elif kind == seal.QUEUED:
-            values = [hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value for value in values]
+        else:
+            for position in booleans:  # by position: to ask each value what it is was a third of the cost of sealing
+                if values[position] is not None:
+                    values[position] = int(values[position])
+            for position in blobs:
+                if values[position] is not None:
+                    values[position] = hashlib.sha256(values[position]).hexdigest()
         yield key, values
 
 

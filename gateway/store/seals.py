@@ -23,7 +23,8 @@ BATCH = 2000
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
 _LOCK = 0x7468  # PostgreSQL: one host seals at a time
 _LAST = sa.select(seals).order_by(seals.c.number.desc()).limit(1)
-_WAITING = sa.select(unsealed).where(unsealed.c.refused.is_(False)).order_by(unsealed.c.id).limit(BATCH)
+_MARKS = sa.select(unsealed.c.id, unsealed.c.kind, unsealed.c.a, unsealed.c.b, unsealed.c.mark)
+_WAITING = _MARKS.where(unsealed.c.refused.is_(False)).order_by(unsealed.c.id).limit(BATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +79,18 @@ def seal_waiting(tx: Connection, key: SealKey, now: datetime) -> Sealed:
     waiting = tx.execute(_WAITING).all()
     if not waiting:
         return Sealed()
-    good = [row.id for row in waiting if is_marked(key.mark_key, (row.kind, row.a, row.b), row.mark)]
-    known = set(good)
-    refused = tuple((row.kind, row.a, row.b) for row in waiting if row.id not in known)
-    if refused:
-        bad = [row.id for row in waiting if row.id not in known]
-        tx.execute(sa.update(unsealed).where(unsealed.c.id.in_(bad)).values(refused=True))
+    good: list[int] = []
+    bad: dict[int, FactKey] = {}
     wanted: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    for row in waiting:
-        if row.id in known:
-            wanted[row.kind].add((row.a, row.b))
+    for number, kind, a, b, mark in waiting:
+        if is_marked(key.mark_key, (kind, a, b), mark):
+            good.append(number)
+            wanted[kind].add((a, b))
+        else:
+            bad[number] = (kind, a, b)
+    refused = tuple(bad.values())
+    if bad:
+        tx.execute(sa.update(unsealed).where(unsealed.c.id.in_(list(bad))).values(refused=True))
     # Deleted before they are read: on PostgreSQL a fact that changes while we read is marked again, and sealed again.
     if good:
         tx.exec_driver_sql(f"DELETE FROM unsealed WHERE id IN ({', '.join(map(str, good))})")
