@@ -188,8 +188,8 @@ def _assign(deed: Deed) -> str:
     ticket = deed.case.ticket
     assert ticket is not None
     said = [e for e in reversed(ticket.events) if e.kind in ("mail", "note", "answer")]
-    # The customer's last mail: a note shown in its place would be answered as if the customer had written it.
-    last = next((e for e in said if e.kind == "mail" and e.public), said[0] if said else None)
+    # The last words the customer has or wrote: a note shown in their place would be answered as if it were theirs.
+    last = next((e for e in said if e.public), said[0] if said else None)
     if person.party != deed.person.party:
         words = deed.case.orders.text.strip() if deed.case.orders.internal else ""
         deed.draft.notify(
