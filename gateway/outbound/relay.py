@@ -63,7 +63,7 @@ def relay_text(body: Body, html: str, ticket: TicketFacts | None, settings: Sett
     ours_quoted = ours_quoted or body.ours_kept
     theirs, internal = _known_texts(ticket, reader)
     lines = [line for line in lines if _may_stay(line, theirs, internal, settings, strict=ours_quoted)]
-    lines = _without_bare_marks(lines)
+    lines = _without_bare_marks(_one_bare_mark(lines))
     unclear = any(_is_furniture(line, ticket.number if ticket else 0, settings) for line in lines) or any(
         _shares_run(line, internal) for line in _paragraphs(lines)
     )
@@ -228,13 +228,16 @@ class _Known:
     runs: frozenset[tuple[str, ...]]
     short: frozenset[tuple[str, ...]]  # of three words
     flat: str
+    alone: frozenset[str]  # words that were a line by themselves: "Hello,"
 
 
 def _known(texts: Iterable[str]) -> _Known:
+    texts = tuple(texts)
     listed = [_words(text) for text in texts]
+    alone = {words[0] for text in texts for line in text.split("\n") if len(words := _words(line)) == 1}
     runs = {run for words in listed for run in _runs(words)}
     short = {run for words in listed for run in _runs(words, 3)}
-    return _Known(frozenset(runs), frozenset(short), " \n ".join(" ".join(words) for words in listed))
+    return _Known(frozenset(runs), frozenset(short), " \n ".join(" ".join(words) for words in listed), frozenset(alone))
 
 
 def _known_texts(ticket: TicketFacts | None, reader: int = 0) -> tuple[_Known, _Known]:
@@ -266,14 +269,24 @@ def _may_stay(line: str, theirs: _Known, internal: _Known, settings: Settings, *
     quoted = line[found.end() :]
     words = _words(quoted)
     if not words:
-        return not strict
+        return not quoted.strip() or not strict
     flat = " ".join(words)
     if flat in theirs.flat:
-        return len(words) > 1 or not strict
+        return len(words) > 1 or flat in theirs.alone or not strict
     # Clients wrap again when they quote, so a line is compared by its words; a short piece of a note counts too.
     if flat in internal.flat or not internal.short.isdisjoint(_runs(words, 3)):
         return False
     return not strict and not _is_furniture(quoted, 0, settings)
+
+
+def _one_bare_mark(lines: list[str]) -> list[str]:
+    """One empty quoted line where several stand together, because what stood between them was ours."""
+
+    def bare(line: str) -> bool:
+        mark = _QUOTED.match(line)
+        return mark is not None and not line[mark.end() :].strip()
+
+    return [line for at, line in enumerate(lines) if not (at and bare(line) and bare(lines[at - 1]))]
 
 
 def _without_bare_marks(lines: list[str]) -> list[str]:
