@@ -85,14 +85,16 @@ def _first(case: Case, pool: tuple[Person, ...]) -> Person | None:
 
 
 def _by_load(case: Case, people: list[Person] | tuple[Person, ...]) -> list[Person]:
-    """Who is there now, neither away nor in quiet hours; the one with the least to do first, else as configured."""
+    """Who is there now, not away, in quiet hours or at ``offer.cap``; who has least to do first, else as configured."""
+    cap, loads = case.ticket_inbox.offer.cap, case.facts.loads
 
     def is_there(person: Person) -> bool:
         agent = case.settings.agents.get(person.agent)
         quiet = delayed_until("offer", agent, case.settings, case.now) is not None
-        return person.agent not in case.facts.away and not quiet
+        full = 0 < cap <= loads.get(person.party, 0)
+        return person.agent not in case.facts.away and not quiet and not full
 
-    return sorted(filter(is_there, people), key=lambda person: case.facts.loads.get(person.party, 0))
+    return sorted(filter(is_there, people), key=lambda person: loads.get(person.party, 0))
 
 
 def _wait_for(draft: Draft, case: Case, person: Person, about: int) -> None:

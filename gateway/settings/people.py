@@ -45,6 +45,8 @@ class Offer:
     """rotate: offer to the next agent after this long without a claim."""
     sticky: Duration = days(90)
     """Offer first to the agent who last answered this customer within this time, if not away."""
+    cap: int = 0
+    """Who has so many own tickets in which a customer waits is not asked alone, only with everybody; 0: no limit."""
     announce_claims: bool = False
     """Tell the others "Bob took it"."""
 

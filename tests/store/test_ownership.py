@@ -212,6 +212,19 @@ def test_rotation_asks_the_one_with_the_least_to_do_and_stops_when_the_ticket_is
     assert not [m for m in desk.pass_time(timedelta(minutes=20)) if m.kind == "offer" and m.ticket == 1]
 
 
+def test_who_has_as_many_tickets_as_the_cap_allows_is_not_asked_alone(database: Database) -> None:
+    desk = offering(database, mode="rotate", cap=1)
+    first = to(desk.write(JANE, "We have 10 licences."), ALICE)
+    desk.reply(ALICE, first, "#claim")
+    desk.write(TOM, "Hello.", subject="Hello")
+    # Bob lets it pass: Alice has one ticket already and is not next, so it goes to the lead.
+    assert told(desk.pass_time(timedelta(minutes=16))) == [("offer", CAROL)]
+    second = to(desk.write("zoe@customer.test", "And I.", subject="Third"), BOB)
+    desk.reply(BOB, second, "#claim")
+    # Both are full: nobody is asked alone, and everybody is told.
+    assert told(desk.write("max@customer.test", "Me too.", subject="Fourth")) == [("offer", ALICE), ("offer", BOB)]
+
+
 def test_while_one_agent_is_asked_further_mail_goes_to_that_agent(database: Database) -> None:
     desk = offering(database, mode="rotate")
     desk.write(JANE, "We have 10 licences.", message_id="<first@customer.test>")
