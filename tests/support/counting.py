@@ -165,6 +165,8 @@ def follow(lines: Iterable[Any]) -> Story:
             if story.shut:
                 story.shut_at.pop()
             story.shut = False
+        elif story.shut and _brings_who_waits(line):
+            story.shut, story.was_open_again = False, True
         elif story.shut and line.kind == "mail" and story.shut_as == "spam":
             continue  # a customer's mail opens what was closed, not what was called spam
         elif story.shut and line.kind in WAKES and (line.public or line.kind not in ("answer", "mail")):
@@ -172,6 +174,12 @@ def follow(lines: Iterable[Any]) -> Story:
             if not again_at_once:
                 story.shut, story.was_open_again = False, True
     return story
+
+
+def _brings_who_waits(line: Any) -> bool:
+    """Whether it is a merge of a ticket in which somebody waited for an answer: that opens a closed one."""
+    merged = json.loads(line.data["undo"]).get("merge", []) if line.kind == "merge" and "undo" in line.data else []
+    return any(one["state"] in ("new", "open") for one in merged)
 
 
 def _undone(line: Any, lines: list[Any]) -> str:
