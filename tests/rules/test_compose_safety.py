@@ -268,12 +268,12 @@ def test_answers_between_the_quoted_lines_keep_the_customers_words_and_lose_ours
         "On Mon, 23 Nov 2026 at 09:58, Jane Doe via Example Support wrote:\n> #4827 new - nobody has it yet\n>\n"
         "> Hi,\n>\n> invoice 2231 charges us for 12 licences, we only\n> have 10.\nThat is corrected.\n"
         "> Could you correct it? It is due on Friday.\nYes.\n> -- \n> #4827  Example Support  Jane Doe\n"
-        "> They are on the old price list\n"
+        "> They are on the old price list\n> claim\n> Alice\n"
     )
     relayed = relay_text(Body(new=new, interleaved=True), "", story.ticket(16), SETTINGS)
     assert relayed.held_reason == ""
     assert relayed.text == (
-        "> invoice 2231 charges us for 12 licences, we only\n> have 10.\nThat is corrected.\n"
+        "> Hi,\n>\n> invoice 2231 charges us for 12 licences, we only\n> have 10.\nThat is corrected.\n"
         "> Could you correct it? It is due on Friday.\nYes."
     )
 
