@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -37,6 +35,7 @@ from gateway.ingest.intake import lmtp_rules, smtp_rules
 from gateway.ingest.listen import Listener, open_sockets
 from gateway.late import LatePass
 from gateway.mailbox_tasks import find_tasks
+from gateway.membership import Membership
 from gateway.model import Plan
 from gateway.outbound.sign import Signer
 from gateway.outbound.transport import Transport
@@ -44,27 +43,18 @@ from gateway.receive import Receiver
 from gateway.resolver import Resolver
 from gateway.safekeeping.keeper import Keeper
 from gateway.safekeeping.tokens import AccessTokens
-from gateway.safekeeping.upgrade import upgrade
 from gateway.schedule import Job, start_schedule
 from gateway.service_manager import Watchdog, notify
 from gateway.settings import Imap, Settings
 from gateway.status_page import StatusPage
 from gateway.store.database import Database
-from gateway.store.presence import Presence
-from gateway.store.revisions import SchemaError
 from gateway.store.setback import bring_forward
 from gateway.threading.clues import is_bad_token
 from gateway.workers import Intake, Outbox, Reminders, Worker
 
 STOP_SECONDS = 60.0
 """How long sessions inside DATA and mails in hand may take at the end (TimeoutStopSec is longer)."""
-_DATABASE_PAUSE = 2.0
-_PRESENCE_PAUSE = 5.0
 _LAST_WORDS = 2.0
-
-
-class AlreadyRunningError(Exception):
-    """Another daemon has this database."""
 
 
 class Daemon:
@@ -80,12 +70,10 @@ class Daemon:
         self.settings = settings
         self._reload = reload
         self._configuration = configuration
-        self._name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._stop = asyncio.Event()
         self.resolver: DnsResolver = resolver or Resolver(settings.authentication.resolver)
         self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[Listener] = []
-        self._lock: int | None = None
 
     # -------------------------------------------------------------- start
 
@@ -98,21 +86,19 @@ class Daemon:
             metrics.enable(__version__)
         self.database = Database(settings.storage.url)
         self.database.on_broken = partial(asyncio.get_running_loop().call_soon_threadsafe, self._stop.set)
-        self._take_lock()
         self.keeper = Keeper(self.database, lambda: self.settings)
+        self.membership = Membership(
+            self.database,
+            self.keeper,
+            lambda: self.settings,
+            self._configuration,
+            stop=self._stop,
+            wake=self._go_on,
+            end=self._end_because,
+        )
+        self.membership.lock()
         self.keeper.open()
-        self.presence = Presence(self.database, self._name, _is_gone)
-        self.database.withheld = "the database is not prepared yet"
-        asking = asyncio.create_task(_ask_for_time())
-        try:
-            await asyncio.to_thread(self._prepare_database)
-        except TemporaryError as error:
-            # The edges answer 451 until it is back: a mail server in front keeps everything meanwhile.
-            maillog.alerted("the database cannot be used yet", str(error))
-            self.database.withheld = str(error)
-            self._tasks.append(asyncio.create_task(self._prepare_later(), name="database"))
-        finally:
-            asking.cancel()
+        entered = await self.membership.enter()
         self.cage = Cage(settings.cage, self._rules())
         await self.cage.start()
         self.alarms = Alarms(self.database, lambda: self.settings, lambda: self.outbox.worker.wake())
@@ -122,11 +108,12 @@ class Daemon:
         self.transport = Transport(
             settings.send, _password(settings), signer=_signer(settings), access_token=self.tokens.for_sending()
         )
+        name = self.membership.name
         self.receiver = Receiver(self.database, max_size=_largest(settings), wake=self._received)
-        self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, self._name)
-        self.outbox = Outbox(self.database, self.transport, lambda: self.settings, self._name)
+        self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, name)
+        self.outbox = Outbox(self.database, self.transport, lambda: self.settings, name)
         self.outbox.tried = self.alarms.hear_relay
-        self.reminders = Reminders(self.database, lambda: self.settings, self._name)
+        self.reminders = Reminders(self.database, lambda: self.settings, name)
         self.late = LatePass(self.database, self.cage, self.resolver, self._received)
         self.intake.after = self.reminders.after = self._planned
         self.health = Health(self.database, lambda: self.settings)
@@ -137,55 +124,14 @@ class Daemon:
             self._tasks.append(asyncio.create_task(worker.run(), name=worker.name))
         for worker in self._loops():
             self.watchdog.watch(worker.name, worker.overdue)
-        self._tasks.append(asyncio.create_task(self._look_around(), name="presence"))
+        if not entered:
+            self._tasks.append(asyncio.create_task(self.membership.enter_later(), name="database"))
+        self._tasks.append(asyncio.create_task(self.membership.look_around(), name="presence"))
         self._schedule = start_schedule(self._jobs())
         await self._open_edges()
         await self._open_status_page()
         notify("READY=1", self._status())
         maillog.started("ticketgate", settings.storage.url.partition("@")[2] or settings.storage.url)
-
-    def _take_lock(self) -> None:
-        """One daemon on a SQLite file; PostgreSQL hosts share by leases."""
-        path = self.database.sqlite_file
-        if path is None:
-            return
-        self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyRunningError(f"another ticketgate is running on {path}") from error
-
-    def _prepare_database(self) -> None:
-        locked = self._lock is not None
-        upgrade(self.settings, self._configuration, self.database, clock(), locked=locked)
-        self.presence.enter()  # from now on nobody changes the tables
-        self.database.pin()
-        with self.database.begin() as tx:
-            self.keeper.begin(tx, clock())
-            clockwork.start_rounds(tx, self.settings, clock())
-        self.database.withheld = ""
-        for name in self.presence.announce(clock()):
-            maillog.noted(f"gateway {name} is gone, what it had claimed is taken back")
-
-    async def _look_around(self) -> None:
-        """That we live, as the database sees it, and who does not any more."""
-        while not self._stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), _PRESENCE_PAUSE)
-                return
-            if self.database.withheld:
-                continue
-            try:
-                gone = await asyncio.to_thread(self.presence.look_around, clock())
-            except TemporaryError:
-                continue  # the workers meet the same trouble and say so; the next look puts it right
-            except SchemaError as error:
-                self._end_because(error.cause)
-                return
-            for name in gone:
-                maillog.noted(f"gateway {name} is gone, what it had claimed is taken back")
-            if gone:
-                self._wake_workers()
 
     def _loops(self) -> tuple[Worker, ...]:
         return self.intake.worker, self.outbox.worker, self.reminders.worker
@@ -194,22 +140,10 @@ class Daemon:
         for worker in self._loops():
             worker.wake()
 
-    async def _prepare_later(self) -> None:
-        while not self._stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), _DATABASE_PAUSE)
-                return
-            try:
-                await asyncio.to_thread(self._prepare_database)
-            except TemporaryError:
-                continue
-            except SchemaError as error:
-                self._end_because(error.cause)
-                return
-            maillog.noted("the database is back")
-            notify(self._status())
-            self._wake_workers()
-            return
+    def _go_on(self) -> None:
+        """The database is back, or what another gateway had claimed."""
+        notify(self._status())
+        self._wake_workers()
 
     def _status(self) -> str:
         """For `systemctl status`."""
@@ -251,7 +185,7 @@ class Daemon:
 
     def _serve_mailbox(self, mailbox: Imap) -> None:
         async def may_read() -> bool:
-            return await asyncio.to_thread(self.presence.lead, f"mailbox:{mailbox.handle}")
+            return await asyncio.to_thread(self.membership.presence.lead, f"mailbox:{mailbox.handle}")
 
         found = find_tasks(
             mailbox,
@@ -336,7 +270,7 @@ class Daemon:
         """Where the clock was set back, what waits for a retry need not wait for it again."""
         with contextlib.suppress(TemporaryError):
             if back > timedelta():
-                await self.database.write(lambda tx: bring_forward(tx, back, self._name, clock()))
+                await self.database.write(lambda tx: bring_forward(tx, back, self.membership.name, clock()))
         self._wake_workers()
 
     async def run(self) -> None:
@@ -405,33 +339,10 @@ class Daemon:
         await self.keeper.round(clock())
         await self.cage.close()
         await self.transport.close()
-        await asyncio.to_thread(self.presence.leave)
+        await self.membership.leave()
         await asyncio.to_thread(self.database.close)
         maillog.stopped("ticketgate")
-        if self._lock is not None:
-            os.close(self._lock)
-
-
-async def _ask_for_time() -> None:
-    """systemd gives a start five minutes; a backup and a migration may take longer, and say that they go on."""
-    while True:
-        notify("EXTEND_TIMEOUT_USEC=120000000")
-        await asyncio.sleep(30)
-
-
-def _is_gone(name: str) -> bool:
-    """Of a gateway on this host: no process has its number. Of any other nothing is known."""
-    host, _, rest = name.partition(":")
-    number = rest.partition(":")[0]
-    if host != socket.gethostname() or not number.isdigit():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # it runs, as somebody else
-        return False
-    return False
+        self.membership.unlock()
 
 
 def _password(settings: Settings) -> str:

@@ -14,7 +14,8 @@ from gateway import maillog
 from gateway.cli.exits import CONFIG, NOPERM, OK, UNAVAILABLE
 from gateway.cli.opening import add_config
 from gateway.configure import find_path, load
-from gateway.daemon import AlreadyRunningError, Daemon
+from gateway.daemon import Daemon
+from gateway.membership import AlreadyRunningError
 from gateway.store.revisions import SchemaError
 
 

@@ -61,13 +61,13 @@ def _always(_result: Any) -> bool:
 def install() -> None:
     """Wrap the steps of receive, process, record, deliver and remind."""
     from gateway import clockwork, deliver, pipeline
-    from gateway.daemon import Daemon
+    from gateway.membership import Membership
     from gateway.outbound.transport import Transport
     from gateway.receive import Receiver
     from gateway.store import deliveries, journal, timers
     from gateway.workers import Intake, Outbox, Reminders
 
-    _around(Daemon, "_prepare_database", "start:before-repair", "start:repaired", when=_always)
+    _around(Membership, "prepare", "start:before-repair", "start:repaired", when=_always)
     _around_coroutine(Receiver, "receive", "receive:in-hand", "receive:committed")
     _around(journal, "append", "receive:in-transaction", "receive:appended")
     _around(journal, "claim", after="intake:claim-not-committed")
