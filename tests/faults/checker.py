@@ -12,16 +12,36 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.desk import Seen
+from tests.faults.desk import Sent
 from tests.support.smtp_sink import Taken
 
 CUSTOMERS = "@customer.test"
 CONNECTIONS = 2
 """[send] max_connections: at most so many transmissions are cut short by one death."""
 _MARK = re.compile(r"mark(\w+?)end")
+
+
+@dataclass
+class Seen:
+    """Everything that can be known about a run without asking the gateway."""
+
+    mails: list[Sent]
+    acknowledged: Counter[str]
+    refusals: list[str]
+    flagged: list[bytes] = field(default_factory=list)
+    """The mails in the IMAP mailbox that are marked as taken."""
+    taken: list[Any] = field(default_factory=list)
+    """What the relay behind took (smtp_sink.Taken)."""
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    before: int = 0
+    """How many of them had arrived before the run began."""
+    sent_folder: list[bytes] | None = None
+    """What lies in the Sent folder of the mailbox; None: copies are not asked for."""
+    kills: int = 0
+    restless: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,7 @@ def check(seen: Seen, expected: Outcome | None, public: dict[str, set[str]]) -> 
     found = list(_taken_in(seen))
     found += _effects(seen, expected)
     found += _delivered(seen)
+    found += _copied(seen)
     found += _authorised(seen, public)
     if seen.restless:
         found.append(f"I5/I6: {seen.restless}")
@@ -152,9 +173,33 @@ def _delivered(seen: Seen) -> Iterator[str]:
         yield f"I3: {unknown} transmissions are unknown after {seen.kills} deaths"
 
 
+def _copied(seen: Seen) -> Iterator[str]:
+    """Every person's answer that left in this run lies in the Sent folder once, as it left, and nothing else does."""
+    if seen.sent_folder is None:
+        return
+    there: dict[str, list[bytes]] = defaultdict(list)
+    for content in seen.sent_folder:
+        there[_message_id(content)].append(content)
+    left = {_message_id(taken.content): taken.content for taken in seen.taken[seen.before :]}
+    for row in seen.rows["deliveries"]:
+        if row["automatic"] or row["message_id"] not in left:
+            continue
+        copies = there.pop(row["message_id"], [])
+        what = f"an answer {row['kind']} {row['id']} to {row['recipient']}"
+        if len(copies) != 1 and not (seen.restless and not copies):
+            yield f"I3: {what} left and lies {len(copies)} times in the Sent folder"
+        if any(_lines(copy) != _lines(left[row["message_id"]]) for copy in copies):
+            yield f"I3: the copy of {what} is not the mail that left"
+    for message_id, strangers in there.items():
+        yield f"I3: {len(strangers)} mails {message_id} in the Sent folder that nobody was sent as an answer"
+
+
+def _message_id(content: bytes) -> str:
+    return str(email.message_from_bytes(content, policy=email.policy.compat32)["Message-ID"]).strip()
+
+
 def _key(taken: Taken) -> tuple[str, str]:
-    header = email.message_from_bytes(taken.content, policy=email.policy.compat32)
-    return str(header["Message-ID"]).strip(), re.sub(r"[<>]| .*", "", taken.rcpt_to[0]).lower()
+    return _message_id(taken.content), re.sub(r"[<>]| .*", "", taken.rcpt_to[0]).lower()
 
 
 def _lines(content: bytes) -> list[bytes]:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.stepping import Bench, open_bench
 from tests.support.databases import SQLITE_AND_POSTGRESQL, PostgresServer
+from tests.support.dovecot import DovecotServer
 from tests.system.conftest import resolver
 
 __all__ = ["resolver"]
@@ -18,6 +19,18 @@ def sqlite_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Runs on SQLite; all mail comes over LMTP."""
     with open_bench(tmp_path_factory.mktemp("f") / "s") as bench:
         yield bench
+
+
+@pytest.fixture(scope="session")
+def mailbox_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Runs on SQLite with a mailbox in a real Dovecot: some mail comes from there, copies of answers go there."""
+    server = DovecotServer(["support@desk.test"])
+    try:
+        server.start()
+        with open_bench(tmp_path_factory.mktemp("f") / "m", dovecot=server) as bench:
+            yield bench
+    finally:
+        server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -411,19 +411,3 @@ class Desk:
                 why = find_waiting(self.rows()) or ["nothing waits in the database"]
                 return "\n  ".join([f"not at rest {patience:.0f} s after the start:", *why])
             time.sleep(0.01 if not life.ready else 0.03)
-
-
-@dataclass
-class Seen:
-    """Everything that can be known about a run without asking the gateway."""
-
-    mails: list[Sent]
-    acknowledged: Counter[str]
-    refusals: list[str]
-    flagged: list[bytes] = field(default_factory=list)
-    """The mails in the IMAP mailbox that are marked as taken."""
-    taken: list[Any] = field(default_factory=list)
-    """What the relay behind took (smtp_sink.Taken)."""
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    kills: int = 0
-    restless: str = ""

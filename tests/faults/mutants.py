@@ -99,6 +99,25 @@ def _lost_becomes(kind: str, values: dict[str, Any]) -> None:
 
 
 @_mutant
+def forgets_copies() -> None:
+    """I3: an answer leaves and no copy is due."""
+    from gateway import deliver
+
+    deliver.sent_copies.note = lambda *arguments: None
+
+
+@_mutant
+def copies_without_looking() -> None:
+    """I3: whether the Sent folder has a copy already is not asked."""
+    from gateway.ingest.imap_client import ImapSession
+
+    async def holds(self: ImapSession, *arguments: Any) -> bool:
+        return False
+
+    ImapSession.holds = holds  # type: ignore[method-assign]
+
+
+@_mutant
 def believes_anybody() -> None:
     """I4: whoever writes in an agent's name is that agent."""
     from gateway import pipeline

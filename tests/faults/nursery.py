@@ -26,6 +26,7 @@ def main() -> int:
     import gateway.store.migrations  # noqa: F401
 
     points.install()
+    points.hasten()
     if sys.argv[1:2] == ["once"]:
         return _run(sys.argv[2:])
     woken, wake = os.pipe()

@@ -39,7 +39,9 @@ def _around(owner: Any, name: str, before: str = "", after: str = "", *, when: C
     setattr(owner, name, wrapped)
 
 
-def _around_coroutine(owner: Any, name: str, before: str = "", after: str = "") -> None:
+def _around_coroutine(
+    owner: Any, name: str, before: str = "", after: str = "", *, when: Callable[[Any], bool] = lambda _: True
+) -> None:
     real = getattr(owner, name)
 
     @functools.wraps(real)
@@ -47,7 +49,7 @@ def _around_coroutine(owner: Any, name: str, before: str = "", after: str = "") 
         if before:
             point(before)
         result = await real(*arguments, **named)
-        if after:
+        if after and when(result):
             point(after)
         return result
 
@@ -59,12 +61,13 @@ def _always(_result: Any) -> bool:
 
 
 def install() -> None:
-    """Wrap the steps of receive, process, record, deliver and remind."""
+    """Wrap the steps of receive, process, record, deliver, copy and remind."""
     from gateway import clockwork, deliver, pipeline
+    from gateway.ingest.imap_client import ImapSession
     from gateway.membership import Membership
     from gateway.outbound.transport import Transport
     from gateway.receive import Receiver
-    from gateway.store import deliveries, journal, timers
+    from gateway.store import deliveries, journal, sent_copies, timers
     from gateway.workers import Intake, Outbox, Reminders
 
     _around(Membership, "prepare", "start:before-repair", "start:repaired", when=_always)
@@ -81,6 +84,23 @@ def install() -> None:
     _around_coroutine(Transport, "_body", "outbox:in-data", "outbox:before-dot")
     _around(deliver, "record", "outbox:in-transaction", "outbox:recorded-not-committed", when=_always)
     _around_coroutine(Outbox, "_one", after="outbox:done")
+    _around(sent_copies, "note", after="copies:noted-not-committed", when=_always)
+    _around_coroutine(sent_copies.SentCopies, "due", after="copies:due", when=bool)
+    _around_coroutine(ImapSession, "holds", "copies:in-folder", "copies:looked-for")
+    _around_coroutine(ImapSession, "append", "copies:appending", "copies:appended")
+    _around(sent_copies, "settle", after="copies:settled-not-committed", when=_always)
+    _around_coroutine(sent_copies.SentCopies, "settle", after="copies:settled")
     _around(timers, "claim_due", after="timers:claim-not-committed")
     _around_coroutine(Reminders, "_one", "timers:claimed", "timers:done")
     _around(clockwork, "remind", "timers:in-transaction", "timers:recorded-not-committed")
+
+
+def hasten() -> None:
+    """Copies for the Sent folder are made at once and tried again within seconds: a run does not wait."""
+    from datetime import timedelta
+
+    from gateway.ingest.imap_sent import SentFolder
+    from gateway.store import sent_copies
+
+    SentFolder.run.__defaults__ = (0.3,)
+    sent_copies.PAUSES = (timedelta(seconds=2),) * 7

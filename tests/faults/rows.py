@@ -69,12 +69,13 @@ _WAITING = {
         "state IN ('queued', 'transmitting', 'deferred')",
     ),
     "timers": ("id, kind, ticket, party, due_at, claim_at, lease_owner", "due_at <= {until}"),
+    "sent_copies": ("delivery, account, attempts, due_at, reply", "due_at IS NOT NULL"),
 }
 """What is not done yet: the columns that say why, and which rows."""
 
 
 def is_at_rest(rows: Rows) -> bool:
-    """Nothing is left to decide, to send, or due."""
+    """Nothing is left to decide, to send, to copy, or due."""
     until = int(time.time() * 1_000_000)
     counts = [
         f"(SELECT count(*) FROM {table} WHERE {which.format(until=until)})" for table, (_, which) in _WAITING.items()
@@ -84,12 +85,12 @@ def is_at_rest(rows: Rows) -> bool:
 
 
 def find_waiting(rows: Rows, within: float = 0.0) -> list[str]:
-    """Each row that is left to decide, to send, or due within so many seconds, as a line for whoever asks why."""
+    """Each row left to decide, to send, to copy, or due within so many seconds, as a line for whoever asks why."""
     now = time.time()
     found = []
     for table, (columns, which) in _WAITING.items():
         where = which.format(until=int((now + within) * 1_000_000))
-        for row in rows.ask(f"SELECT {columns} FROM {table} WHERE {where} ORDER BY id"):
+        for row in rows.ask(f"SELECT {columns} FROM {table} WHERE {where} ORDER BY 1"):
             words = [f"{name}={_when(value, now) if name.endswith('_at') else value}" for name, value in row.items()]
             found.append(f"{table}: {' '.join(words)}")
     return found

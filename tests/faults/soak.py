@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.checker import check, marks
-from tests.faults.desk import Seen, Sent
+from tests.faults.checker import Seen, check, marks
+from tests.faults.desk import Sent
 from tests.faults.people import People
 from tests.faults.rows import connect, dump, find_waiting
 from tests.support.databases import start_postgresql

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from gateway.store.database import Database
 from tests.faults import rows, scenario
-from tests.faults.checker import Outcome, check, read_outcome
-from tests.faults.desk import RESTS_WITHIN, Desk, Fault, Mta, Nursery, Seen, build_shim
+from tests.faults.checker import Outcome, Seen, check, read_outcome
+from tests.faults.desk import RESTS_WITHIN, Desk, Fault, Mta, Nursery, build_shim
 from tests.support.databases import PostgresServer
 from tests.support.dns_server import running_dns
 from tests.support.dovecot import PASSWORD, DovecotServer
@@ -27,6 +27,8 @@ from tests.support.smtp_sink import smtp_sink
 BULK_PATIENCE = 900.0
 """Seconds for hundreds of mails on a machine that has other things to do; I5 is measured with few."""
 _SEND = 'host = "127.0.0.1"\nport = {send_port}\ntls = "none"\nretry = ["1s"]\nautomatic_per_hour = 0'
+SENT = "Sent"
+"""The folder of the mailbox where copies of answers go."""
 _REMIND = 'unclaimed = ["30d", "60d"]\nunanswered = ["30d", "60d"]\nwaiting = "90d"'
 """A bench lives for hours and puts the same desk back each time: what it prepared must not come due by itself."""
 
@@ -181,17 +183,20 @@ class Bench:
             return ""
         user = self._mailbox
         with self.dovecot.connection(user) as client:
-            client.select("INBOX")
-            if client.untagged_responses["EXISTS"] != [b"0"]:
-                client.store("1:*", "+FLAGS", r"(\Deleted)")
-                client.expunge()
+            client.create(SENT)  # NO when it is there already
+            for folder in ("INBOX", SENT):
+                client.select(folder)
+                if client.untagged_responses["EXISTS"] != [b"0"]:
+                    client.store("1:*", "+FLAGS", r"(\Deleted)")
+                    client.expunge()
             for mail in script.mails:
                 if mail.imap:
                     client.append("INBOX", "", "", mail.raw)
         self.desk.gateway.configure(
             {
                 "receive.imap.support": f'host = "127.0.0.1"\nport = {self.dovecot.imap_port}\ntls = "none"\n'
-                f'user = "{user}"\nsecret = "file:{self._imap_secret}"\ncatch_up = "all"\njunk_folder = ""'
+                f'user = "{user}"\nsecret = "file:{self._imap_secret}"\ncatch_up = "all"\njunk_folder = ""\n'
+                'sent_copy = "auto"'
             }
         )
         return user
@@ -251,6 +256,8 @@ class Bench:
             rows=rows.dump(desk.rows()),
             kills=len(desk.lives),
             restless=restless,
+            before=self.before,
+            sent_folder=self.dovecot.messages(user, SENT) if self.dovecot else None,
         )
         steps = desk.steps()
         run = Run(fault, again, steps=len(steps), seconds=time.monotonic() - began, log=desk.gateway.log())

@@ -31,6 +31,12 @@ _MUTANTS: dict[str, tuple[str, Fault | None, str]] = {
         _killed("outbox:answered"),
         "I3: automatic mail ack .* was sent 2 times",
     ),
+    "forgets_copies": ("answer", None, r"I3: an answer answer \d+ to \S+ left and lies 0 times in the Sent folder"),
+    "copies_without_looking": (
+        "answer",
+        _killed("copies:appended"),
+        r"I3: an answer answer \d+ to \S+ left and lies 2 times in the Sent folder",
+    ),
     "believes_anybody": ("", None, "I4: forged, which nobody proves, was applied"),
     "shows_notes_to_customers": ("", None, "I4: old7@customer.test was sent the words of note"),
     "leaves_claims_of_the_dead": (
@@ -49,12 +55,15 @@ def test_every_mutant_is_tried_and_every_invariant_has_one() -> None:
     assert {f"I{number}" for number in range(1, 8)} <= set(said.replace("/", " ").split())
 
 
-@pytest.mark.parametrize("mutant", _MUTANTS)
-def test_a_deliberate_fault_is_seen(sqlite_bench: Bench, mutant: str) -> None:
+@pytest.mark.parametrize(
+    "mutant", [pytest.param(name, marks=pytest.mark.dovecot if "copies" in name else ()) for name in _MUTANTS]
+)
+def test_a_deliberate_fault_is_seen(request: pytest.FixtureRequest, mutant: str) -> None:
+    bench: Bench = request.getfixturevalue("mailbox_bench" if "copies" in mutant else "sqlite_bench")
     name, fault, pattern = _MUTANTS[mutant]
-    script = sqlite_bench.alone(name) if name else sqlite_bench.script
+    script = bench.alone(name) if name else bench.script
     patience = 30.0 if pattern.startswith("I5") else RESTS_WITHIN
-    run = sqlite_bench.run(fault, script=script, mutant=mutant, patience=patience)
+    run = bench.run(fault, script=script, mutant=mutant, patience=patience)
     print(*run.violations, sep="\n")
     assert any(re.match(pattern, violation, re.DOTALL) for violation in run.violations), run.violations
 
