@@ -24,6 +24,7 @@ from gateway.errors import TemporaryError
 from gateway.model import DnsAnswer, Envelope, Findings
 from gateway.settings import Cage as CageSettings
 from gateway.settings import Size
+from tests.support.descriptors import take_descriptor
 
 RULES = Rules(
     authentication=AuthenticationRules(), own_addresses=frozenset({"support@desk.test"}), id_domain="tickets.desk.test"
@@ -311,7 +312,7 @@ async def test_an_answer_that_is_no_answer_makes_the_mail_unreadable_at_once(cap
         await asyncio.sleep(0.1)
         handle = os.pidfd_open(pid)
         try:
-            theirs = _take_descriptor(handle, 0)
+            theirs = take_descriptor(handle, 0)
         finally:
             os.close(handle)
         with socket.socket(fileno=theirs) as pipe:
@@ -332,22 +333,12 @@ async def test_an_answer_that_says_it_is_enormous_is_not_waited_for() -> None:
         await asyncio.sleep(0.1)
         handle = os.pidfd_open(pid)
         try:
-            theirs = _take_descriptor(handle, 0)
+            theirs = take_descriptor(handle, 0)
         finally:
             os.close(handle)
         with socket.socket(fileno=theirs) as pipe:
             pipe.sendall(b"\xff\xff\xff\xff")
         assert "malformed answer" in (await answer).message.unreadable
-
-
-def _take_descriptor(pidfd: int, number: int) -> int:
-    """pidfd_getfd(2): a copy of another process's descriptor."""
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    found = int(libc.syscall(438, pidfd, number, 0))
-    assert found >= 0, os.strerror(ctypes.get_errno())
-    return found
 
 
 async def test_other_mail_is_read_while_one_child_hangs() -> None:

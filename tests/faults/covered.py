@@ -8,7 +8,7 @@ _REPLACED = f"{_HOSTILE}::test_the_connection_is_replaced_and_every_mail_stored_
 _CAGE = "tests/edges/test_cage.py"
 
 COVERED: dict[str, tuple[str, ...]] = {
-    # Half of their row each; the other half is in test_cage_dns.py.
+    # At the cage; with a whole daemon they are in test_cage.py.
     "fault-31": (
         f"{_CAGE}::test_a_child_that_crashes_in_a_batch_costs_the_others_nothing",
         f"{_CAGE}::test_a_mail_that_exhausts_a_childs_memory_becomes_unreadable_and_the_others_are_read",
