@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -148,6 +149,8 @@ def alone(database: Database) -> Iterator[None]:
         os.close(lock)
 
 
+LINGERING = 3.0
+"""Seconds: a server notices a moment later than the service manager that a gateway has ended."""
 _OTHERS = sa.text(
     "SELECT coalesce(host(client_addr), 'this host') AS place, count(*) AS n FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name = 'ticketgate' AND pid <> pg_backend_pid()"
@@ -159,22 +162,34 @@ _OTHERS = sa.text(
 def _alone_on_server(database: Database) -> Iterator[None]:
     """The lock that keeps gateways out, and no connection of one that lost its own but not the others."""
     database.let_go()
-    own = database.connection_of_its_own()
+    patience = time.monotonic() + LINGERING
+    while (own := _lock_out(database, last=time.monotonic() > patience)) is None:
+        time.sleep(0.1)
     try:
-        try:
-            free = own.scalar(sa.select(sa.func.pg_try_advisory_lock(lock_of(TABLES))))
-            others = own.execute(_OTHERS).all()
-        except SQLAlchemyError as error:
-            raise TemporaryError(f"database: {error}") from error
-        if not free or others:
-            count, places = sum(row.n for row in others), ", ".join(row.place for row in others)
-            raise CopyError(
-                f"{count} connections of ticketgate are open on this database (from {places or 'nowhere'}):"
-                " stop every gateway first"
-            )
         yield
     finally:
         own.close()
+
+
+def _lock_out(database: Database, *, last: bool) -> Connection | None:
+    """A connection that has the lock alone; None when somebody is there, CopyError when this was the ``last`` try."""
+    own = database.connection_of_its_own()
+    try:
+        free = own.scalar(sa.select(sa.func.pg_try_advisory_lock(lock_of(TABLES))))
+        others = own.execute(_OTHERS).all()
+    except SQLAlchemyError as error:
+        own.close()
+        raise TemporaryError(f"database: {error}") from error
+    if free and not others:
+        return own
+    own.close()
+    if last:
+        count, places = sum(row.n for row in others), ", ".join(row.place for row in others)
+        raise CopyError(
+            f"{count} connections of ticketgate are open on this database (from {places or 'nowhere'}):"
+            " stop every gateway first"
+        )
+    return None
 
 
 def is_empty(database: Database) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from gateway.errors import TemporaryError
 from gateway.model import TimerSet
 from gateway.store import deliveries, journal, timers
+from gateway.store.copying import CopyError, alone
 from gateway.store.database import Database
 from gateway.store.deliveries import DeliveryState
 from gateway.store.presence import GRACE, Presence
@@ -166,3 +168,34 @@ def test_one_gateway_reads_a_mailbox_and_another_takes_over_when_it_dies(shared:
     second.leave()
     assert first.lead("mailbox:support")
     first.leave()
+
+
+@postgresql
+def test_who_wants_the_store_alone_waits_for_a_gateway_that_is_just_ending(shared: tuple[Database, Database]) -> None:
+    """A server notices the end of a gateway a moment after the service manager."""
+    here, there = shared
+    gateway = Presence(here, "a:1:aa")
+    gateway.announce(NOW)
+
+    def end() -> None:
+        gateway.leave()
+        here.close()
+
+    ending = threading.Timer(0.3, end)
+    ending.start()
+    with alone(there):
+        ending.join()
+        with pytest.raises(TemporaryError):
+            Presence(here, "a:2:bb").announce(NOW)
+
+
+@postgresql
+def test_who_wants_the_store_alone_hears_where_the_others_are(shared: tuple[Database, Database]) -> None:
+    here, there = shared
+    with here.begin() as tx:
+        tx.execute(sa.select(1))
+        with (
+            pytest.raises(CopyError, match=r"1 connections .* \(from this host\): stop every gateway first"),
+            alone(there),
+        ):
+            pass
