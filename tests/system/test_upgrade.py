@@ -2,88 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import smtplib
 import socket
-import subprocess
-import sys
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from gateway.demo.mail_client import read_mail, write_mail
-from gateway.store.database import Database
 from gateway.store.schema import REVISION
 from tests.faults.desk import build_shim
 from tests.support.databases import SQLITE_AND_POSTGRESQL, PostgresServer
-from tests.support.gateway import PATIENCE, Gateway, in_background, wait_for
+from tests.support.gateway import PATIENCE, in_background, wait_for
 from tests.support.next_version import NEXT, NextVersion
-from tests.support.site import INBOX, signed
+from tests.support.site import INBOX
 from tests.support.smtp_sink import Sink, smtp_sink
+from tests.system.upgrading import JANE, Desk, Sender, make_mail, offers
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-JANE, ALICE = "jane@customer.test", "alice@corp.test"
-ACTIVATE = (
-    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
-    "os.execv(sys.argv[2], sys.argv[2:])"
-)
-"""What systemd does for a socket unit (tests/system/test_service.py)."""
-
-
-class Desk(Gateway):
-    """An installation whose program is this version or the next one."""
-
-    def __init__(self, folder: Path, sink: Sink, resolver: str, storage: str) -> None:
-        security = 'token_key = "file:{folder}/token.key"\nnew_ticket_limit = "10000/1h"'
-        tables = {"security": security}
-        super().__init__(folder, send_port=sink.port, resolver=resolver, storage=storage, tables=tables)
-        self.version: dict[str, str] = {}
-        self.listening: socket.socket | None = None
-
-    def launch(self, *, command=(), pass_fds=(), **environment: str) -> None:  # type: ignore[no-untyped-def]
-        if self.listening is not None:
-            number = self.listening.fileno()
-            command, pass_fds = [sys.executable, "-c", ACTIVATE, str(number)], [number]
-            environment |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "lmtp"}
-        super().launch(command=command, pass_fds=pass_fds, **environment, **self.version)
-
-    def cli_raw(self, *words: str, data: bytes = b"", expect: int = 0, **environment: str) -> bytes:
-        return super().cli_raw(*words, data=data, expect=expect, **environment, **self.version)
-
-    @contextlib.contextmanager
-    def activated(self) -> Iterator[None]:
-        """From here on the socket is the service manager's, and outlives the daemon."""
-        self.configure({"receive.lmtp": 'listen = ["systemd"]'})
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as self.listening:
-            self.listening.bind(str(self.socket))
-            self.listening.listen(128)
-            yield
-
-    def migrating(self, *words: str) -> subprocess.Popen[str]:
-        """`db migrate` of the program as it is, in the background."""
-        return subprocess.Popen(
-            [*self.command("db", "migrate", *words), "-c", str(self.configuration)],
-            env={"PATH": "/usr/bin:/bin", **self.version},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def backups(self) -> list[Path]:
-        return sorted((self.folder / "backups").glob("before-*"))
-
-    def revision(self) -> str:
-        store = Database(self.storage)
-        try:
-            return store.find_revision()
-        finally:
-            store.close()
 
 
 @pytest.fixture
@@ -116,75 +53,6 @@ def following(tmp_path: Path) -> NextVersion:
     return NextVersion(tmp_path / "next")
 
 
-def make_mail(subject: str) -> bytes:
-    return signed(write_mail(JANE, "Jane Doe", INBOX, subject, "It does not print.\n"), "customer.test")
-
-
-def deliver(desk: Desk, subject: str) -> None:
-    with smtplib.LMTP(str(desk.socket), timeout=60) as client:
-        client.sendmail(JANE, [INBOX], make_mail(subject))
-
-
-def offers(sink: Sink) -> Counter[str]:
-    """What Alice was told of: subject -> how often."""
-    told = (read_mail(one.content) for one in sink.taken if f"<{ALICE}>" in one.rcpt_to[0])
-    return Counter(str(mail["Subject"]).partition("] ")[2] or str(mail["Subject"]) for mail in told)
-
-
-def subjects(desk: Desk) -> list[str]:
-    return sorted(row["subject"] for row in desk.rows("tickets", "--all"))
-
-
-class Sender:
-    """A mail server in front: one mail after another, each repeated until it is answered 250."""
-
-    def __init__(self, desk: Desk, name: str) -> None:
-        self._desk, self._name = desk, name
-        self.accepted: list[str] = []
-        self.refused: list[str] = []
-        """What a mail server would have to wait minutes after: no connection, or a 5xx."""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            subject = f"Mail {len(self.accepted)} of {self._name}"
-            raw = make_mail(subject)
-            while not self._deliver(raw):
-                self._over.wait(0.2)
-            self.accepted.append(subject)
-            self._over.wait(0.05)
-
-    def _deliver(self, raw: bytes) -> bool:
-        try:
-            with smtplib.LMTP(str(self._desk.socket), timeout=60) as client:
-                client.sendmail(JANE, [INBOX], raw)
-        except (ConnectionRefusedError, FileNotFoundError, TimeoutError) as error:
-            self.refused.append(repr(error))
-        except smtplib.SMTPRecipientsRefused as error:
-            self._judge(next(iter(error.recipients.values()))[0])
-        except smtplib.SMTPResponseException as error:
-            self._judge(error.smtp_code)
-        except (smtplib.SMTPServerDisconnected, ConnectionError, BrokenPipeError):
-            pass  # the daemon ended meanwhile: a mail server repeats at once
-        else:
-            return True
-        return False
-
-    def _judge(self, code: int) -> None:
-        if code >= 500:
-            self.refused.append(str(code))
-
-    def sent(self, count: int) -> bool:
-        return len(self.accepted) >= count
-
-    def end(self) -> None:
-        self._over.set()
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive()
-
-
 @pytest.mark.parametrize("way", ["db migrate", "the start"])
 def test_an_upgrade_under_load_refuses_no_connection_and_loses_and_doubles_no_mail(
     desk: Desk, sink: Sink, following: NextVersion, way: str
@@ -207,7 +75,7 @@ def test_an_upgrade_under_load_refuses_no_connection_and_loses_and_doubles_no_ma
         desk.settled()
         assert [sender.refused for sender in senders] == [[], []]
         accepted = sorted(subject for sender in senders for subject in sender.accepted)
-        assert subjects(desk) == accepted
+        assert desk.subjects() == accepted
         assert sorted(offers(sink).values()) == [1] * len(accepted)
         assert desk.revision() == NEXT
         assert "all is as it was sealed" in desk.cli("verify")
@@ -220,15 +88,9 @@ def test_an_old_version_does_not_touch_a_newer_database_and_the_backup_is_the_wa
     desk: Desk, sink: Sink, following: NextVersion
 ) -> None:
     with desk.activated():
-        desk.start()
-        deliver(desk, "Before the upgrade")
-        desk.settled()
-        assert desk.stop() == 0
+        desk.work("Before the upgrade")
         desk.version = following.environment
-        desk.start()
-        deliver(desk, "After the upgrade")
-        desk.settled()
-        assert desk.stop() == 0
+        desk.work("After the upgrade")
         told = len(offers(sink))
 
         desk.version = {}
@@ -255,7 +117,7 @@ def test_an_old_version_does_not_touch_a_newer_database_and_the_backup_is_the_wa
         assert desk.revision() == REVISION
         desk.cli("queue", "release")
         desk.settled()
-        assert subjects(desk) == ["After going back", "Before the upgrade"]
+        assert desk.subjects() == ["After going back", "Before the upgrade"]
         assert sorted(offers(sink).values()) == [1] * (told + 1), "nothing was sent twice"
         assert desk.stop() == 0
 
@@ -264,16 +126,13 @@ def test_an_old_version_does_not_touch_a_newer_database_and_the_backup_is_the_wa
         assert "restored" in desk.cli("restore", str(desk.backups()[0]), "--force")
         assert desk.revision() == NEXT
         desk.start()
-        assert subjects(desk) == ["Before the upgrade"]
+        assert desk.subjects() == ["Before the upgrade"]
 
 
 def test_a_migration_killed_in_its_middle_has_not_been_and_is_done_again(
     desk: Desk, sink: Sink, following: NextVersion
 ) -> None:
-    desk.start()
-    deliver(desk, "Before")
-    desk.settled()
-    assert desk.stop() == 0
+    desk.work("Before")
     desk.version = following.environment
     for _ in range(2):
         following.wait_in_the_middle()
@@ -288,24 +147,18 @@ def test_a_migration_killed_in_its_middle_has_not_been_and_is_done_again(
     torn.mkdir()
 
     desk.version = {}
-    desk.start()  # whoever does not want to try again goes on with the old version
-    deliver(desk, "Between")
-    desk.settled()
-    assert desk.stop() == 0
+    desk.work("Between")  # whoever does not want to try again goes on with the old version
     desk.version = following.environment
     assert "migrated" in desk.cli("db", "migrate")
     assert len(desk.backups()) == 2, "the store has gone on since"
     assert not torn.exists()
     desk.start()
-    assert subjects(desk) == ["Before", "Between"]
+    assert desk.subjects() == ["Before", "Between"]
     assert sorted(offers(sink).values()) == [1, 1]
 
 
 def test_of_two_migrations_at_once_one_is_done(desk: Desk, following: NextVersion) -> None:
-    desk.start()
-    deliver(desk, "Before")
-    desk.settled()
-    assert desk.stop() == 0
+    desk.work("Before")
     desk.version = following.environment
     following.wait_in_the_middle()
     first = desk.migrating()
@@ -318,7 +171,7 @@ def test_of_two_migrations_at_once_one_is_done(desk: Desk, following: NextVersio
     else:
         desk.wait_notified("READY=1")
         with pytest.raises(smtplib.SMTPDataError, match=r"4\.3\.0"):
-            deliver(desk, "Meanwhile")
+            desk.deliver("Meanwhile")
     following.go_on()
     assert first.wait(PATIENCE) == 0
     if desk.process is not None:
@@ -331,8 +184,7 @@ def test_of_two_migrations_at_once_one_is_done(desk: Desk, following: NextVersio
 
 
 def test_without_a_backup_nothing_is_migrated_unless_somebody_says_so(desk: Desk, following: NextVersion) -> None:
-    desk.start()
-    assert desk.stop() == 0
+    desk.work()
     desk.version = following.environment
     (desk.folder / "backups").touch()  # no folder can be made there
     for words in (("db", "migrate"), ("serve",)):
@@ -348,10 +200,7 @@ def test_without_a_backup_nothing_is_migrated_unless_somebody_says_so(desk: Desk
 def test_a_disk_that_is_full_in_a_migration_leaves_the_store_as_it_was(
     desk: Desk, following: NextVersion, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    desk.start()
-    deliver(desk, "Before")
-    desk.settled()
-    assert desk.stop() == 0
+    desk.work("Before")
     desk.version = following.environment
     plan = f"files=db:{desk.folder}/ticketgate.db;only=db.write;act=fail;errno=28;times=0;at="
     met = 0
@@ -364,13 +213,10 @@ def test_a_disk_that_is_full_in_a_migration_leaves_the_store_as_it_was(
         assert desk.revision() == REVISION
     assert met >= 4
     desk.version = {}
-    desk.start()
-    deliver(desk, "With the old version")
-    desk.settled()
-    assert desk.stop() == 0
+    desk.work("With the old version")
     desk.version = following.environment
     desk.start()
-    assert subjects(desk) == ["Before", "With the old version"]
+    assert desk.subjects() == ["Before", "With the old version"]
     assert "all is as it was sealed" in desk.cli("verify")
 
 
@@ -410,16 +256,16 @@ def test_a_new_version_waits_until_the_last_gateway_of_the_old_one_has_ended(
     status = [line for line in new.notified() if line.startswith("STATUS=")]
     assert "stop every gateway first" in status[-1]
     with pytest.raises(smtplib.SMTPDataError, match=r"4\.3\.0"):
-        deliver(new, "Refused for now")
-    deliver(old, "The old one works on")
+        new.deliver("Refused for now")
+    old.deliver("The old one works on")
     old.settled()
     assert old.revision() == REVISION
     assert old.stop() == 0
     wait_for(lambda: "the database is back" in new.log(), "the new one takes over by itself")
-    deliver(new, "The new one")
+    new.deliver("The new one")
     new.settled()
     assert new.revision() == NEXT and len(new.backups()) == 1
-    assert subjects(new) == ["The new one", "The old one works on"]
+    assert new.subjects() == ["The new one", "The old one works on"]
     assert sorted(offers(sink).values()) == [1, 1]
 
 
@@ -430,7 +276,7 @@ def test_a_gateway_that_was_cut_off_while_the_tables_were_migrated_ends(
     old, new = hosts
     old.start()
     share_seal_key(old, new)
-    deliver(old, "Before")
+    old.deliver("Before")
     old.settled()
     old.signal(signal.SIGSTOP)  # its host is asleep, and the server gives its connections up
     name = sa.make_url(old.storage).database
@@ -441,9 +287,9 @@ def test_a_gateway_that_was_cut_off_while_the_tables_were_migrated_ends(
     assert old.wait_ended() == 74
     assert "made by a newer ticketgate" in old.log()
     new.start()
-    deliver(new, "After")
+    new.deliver("After")
     new.settled()
-    assert subjects(new) == ["After", "Before"]
+    assert new.subjects() == ["After", "Before"]
     assert sorted(offers(sink).values()) == [1, 1]
 
 
