@@ -6,13 +6,13 @@ A filter that swallows customers is noticed by nobody unless somebody looks. Thi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import replace
 
 from gateway import settings
 from gateway.ingest.beat import Beat
 from gateway.ingest.imap_client import MAX_RANGE, ImapError, ImapSession, Refused, open_mailbox
 from gateway.ingest.imap_folder import ImapState, MayRead, Password, Report, anybody
+from gateway.ingest.imap_rounds import find_special, look_at_intervals
 from gateway.model import ImapMark
 
 INTERVAL = 600.0
@@ -40,19 +40,13 @@ class JunkWatch:
 
     async def run(self, stop: asyncio.Event, interval: float = INTERVAL) -> None:
         """Look every ``interval`` seconds until stopped; a look that fails is left to the next."""
-        while self._mailbox.junk_folder not in ("", "off") and not stop.is_set():
-            self.beat.come_round()
-            try:
-                if await self._may_read():
-                    await self.look()
-            except ImapError:
-                pass  # MailboxReader has the same server and raises the alarm
-            except Exception as error:  # noqa: BLE001 - the edge: the database or the secret may be back next time
-                self._report("junk", f"{type(error).__name__}: {error}")
-            self.beat.come_round(interval)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(interval):
-                    await stop.wait()
+        if self._mailbox.junk_folder in ("", "off"):
+            return
+        await look_at_intervals(self.look, stop, interval, beat=self.beat, may_read=self._may_read, failed=self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, ImapError):  # MailboxReader has the same server and raises the alarm
+            self._report("junk", f"{type(error).__name__}: {error}")
 
     async def look(self) -> int:
         """How many mails are new since the last look, 0 on the first; reported when there are any. ImapError."""
@@ -67,9 +61,7 @@ class JunkWatch:
     async def _find(self, session: ImapSession) -> str:
         if self._mailbox.junk_folder != "auto":
             return self._mailbox.junk_folder
-        folders = await session.folders()
-        marked = [name for name, attributes in folders.items() if "\\junk" in attributes]
-        return next(iter(marked or [name for name in _COMMON if name in folders]), "")
+        return await find_special(session, "\\junk", _COMMON)
 
     async def _count(self, session: ImapSession, name: str) -> int:
         try:

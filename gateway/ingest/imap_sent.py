@@ -8,7 +8,6 @@ providers keep what is sent through them by themselves.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Protocol
@@ -17,6 +16,7 @@ from gateway import settings
 from gateway.ingest.beat import Beat
 from gateway.ingest.imap_client import ImapError, ImapSession, LoginRefused, Refused, open_mailbox
 from gateway.ingest.imap_folder import MayRead, Password, Report, anybody
+from gateway.ingest.imap_rounds import find_special, look_at_intervals
 from gateway.model import SentCopy
 
 INTERVAL = 5.0
@@ -65,17 +65,10 @@ class SentFolder:
 
     async def run(self, stop: asyncio.Event, interval: float = INTERVAL) -> None:
         """Work until stopped; whatever happens is noted with the copy, reported, and tried again."""
-        while not stop.is_set():
-            self.beat.come_round()
-            try:
-                if await self._may_read():
-                    await self.look()
-            except Exception as error:  # noqa: BLE001 - the edge: the database or the secret may be back next time
-                self._report("sent-copy", f"{type(error).__name__}: {error}")
-            self.beat.come_round(interval)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(interval):
-                    await stop.wait()
+        await look_at_intervals(self.look, stop, interval, beat=self.beat, may_read=self._may_read, failed=self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        self._report("sent-copy", f"{type(error).__name__}: {error}")
 
     async def look(self) -> int:
         """Make the copies that are due; how many were. Trouble with the server is noted with what it concerns."""
@@ -119,9 +112,7 @@ class SentFolder:
     async def _find(self, session: ImapSession) -> str:
         if self._mailbox.sent_copy != "auto":
             return self._mailbox.sent_copy
-        folders = await session.folders()
-        marked = [name for name, attributes in folders.items() if "\\sent" in attributes]
-        found = next(iter(marked or [name for name in _COMMON if name in folders]), "")
+        found = await find_special(session, "\\sent", _COMMON)
         if not found:
             raise ImapError("no folder is marked as that of sent mail: name one in sent_copy")
         return found
