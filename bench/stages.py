@@ -28,7 +28,7 @@ from gateway.analysis.wire import LENGTH, Request, frame, read_findings, read_re
 from gateway.model import DnsAnswer, Envelope, Findings, InboundMail, OutboundMail
 from gateway.resolver import ZoneResolver
 from gateway.settings import Settings
-from gateway.store import journal
+from gateway.store import journal, raw_mail
 from gateway.store.database import BATCH, Database
 from gateway.workers import LEASE
 
@@ -135,7 +135,7 @@ class Bench:
                     helo="out.example.test",
                     trusted=True,
                 )
-                journal.append(tx, envelope, journal.prepare(mail.raw))
+                journal.append(tx, envelope, raw_mail.prepare(mail.raw))
         with stages.stage("claim (raw bytes back)"), self.database.begin() as tx:
             claimed = journal.claim(tx, BATCH, "bench", datetime.now(UTC), LEASE)
         read = [(mail, self._read(mail, stages)) for mail in claimed]

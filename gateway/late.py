@@ -12,7 +12,7 @@ from gateway import maillog, pipeline
 from gateway.analysis.cage import Cage, Resolver
 from gateway.clock import clock
 from gateway.model import InboundMail
-from gateway.store import journal
+from gateway.store import journal, raw_mail
 from gateway.store.database import Database
 from gateway.workers import Worker
 
@@ -42,7 +42,7 @@ class LatePass:
         return False
 
     async def _look(self, row: journal.JournalRow, now: datetime) -> None:
-        raw = await self._database.read(lambda tx: journal.load_raw(tx, row.sha256))
+        raw = await self._database.read(lambda tx: raw_mail.load(tx, row.sha256))
         if raw is None:
             return
         mail = InboundMail(id=row.id, envelope=row.envelope, sha256=row.sha256, raw=raw)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gateway import maillog
 from gateway.errors import PermanentError, TemporaryError, TicketgateError
 from gateway.model import Envelope
-from gateway.store import journal
+from gateway.store import journal, raw_mail
 from gateway.store.database import Database
 
 _BIG = 64 * 1024
@@ -47,7 +47,7 @@ class Receiver:
         if len(raw) > self._max_size:
             raise PermanentError("too-large", f"{len(raw)} octets")
         try:
-            mail = await asyncio.to_thread(journal.prepare, raw) if len(raw) > _BIG else journal.prepare(raw)
+            mail = await asyncio.to_thread(raw_mail.prepare, raw) if len(raw) > _BIG else raw_mail.prepare(raw)
             row = await self._database.write(lambda tx: journal.append(tx, envelope, mail))
         except TemporaryError:
             raise

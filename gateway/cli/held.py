@@ -14,7 +14,7 @@ from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, when
 from gateway.desk.holding import released_as
 from gateway.maillog import show
-from gateway.store import journal, tickets
+from gateway.store import journal, raw_mail, tickets
 
 _QUARANTINE = ("loop", "flood", "blocked", "bad-tokens")
 
@@ -41,7 +41,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
             return NOUSER
         row = rows[0]
         if options.deed == "show":
-            sys.stdout.buffer.write(journal.load_raw(tx, row.sha256) or b"")
+            sys.stdout.buffer.write(raw_mail.load(tx, row.sha256) or b"")
         elif options.deed == "release":
             instruction = released_as(row.reason, row.ticket, row.event, 0)
             journal.release(tx, row.id, datetime.now(UTC), instruction)

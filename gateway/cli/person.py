@@ -18,7 +18,7 @@ from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import harmless, to_json
 from gateway.safekeeping.outside import write_file
 from gateway.settings import Settings
-from gateway.store import deliveries, journal, tickets
+from gateway.store import deliveries, journal, raw_mail, tickets
 from gateway.store.database import Database
 from gateway.store.forgetting import (
     Known,
@@ -88,7 +88,7 @@ def _pack(tx: Connection, known: Known) -> bytes:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for row_id in known.mails:
             (row,) = journal.find(tx, row_id=row_id)
-            content = journal.load_raw(tx, row.sha256)
+            content = raw_mail.load(tx, row.sha256)
             if content is not None:
                 archive.writestr(f"received/{row_id}.eml", content)
         for number in known.sent:

@@ -13,7 +13,7 @@ from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import harmless, print_table, to_json, when
 from gateway.model import EventFact, Person, TicketFacts
-from gateway.store import journal, tickets
+from gateway.store import journal, raw_mail, tickets
 from gateway.store.people import find_persons
 
 
@@ -76,7 +76,7 @@ def _show(arguments: Sequence[str]) -> int:
             return NOUSER
         if options.raw:
             rows = journal.find(tx, ticket=options.number, event=options.raw)
-            raw = journal.load_raw(tx, rows[0].sha256) if rows else None
+            raw = raw_mail.load(tx, rows[0].sha256) if rows else None
             if raw is None and rows:
                 print("ticketgate: the bytes of that mail were removed, by retention or an erasure", file=sys.stderr)
                 return NOUSER

@@ -33,7 +33,7 @@ from gateway.questions import (
 )
 from gateway.store import deliveries as mails_out
 from gateway.store import journal as journal_rows
-from gateway.store import search
+from gateway.store import raw_mail, search
 from gateway.store.erasure import forget_outgoing
 from gateway.store.people import find_persons
 from gateway.store.schema import counters, deliveries, events, journal, tickets, upsert
@@ -207,7 +207,7 @@ def _originals(tx: Connection, asked: Originals) -> tuple[Original, ...]:
         statement = statement.where(events.c.number.in_(asked.events))
     found = []
     for number, sha256 in tx.execute(statement).all():
-        raw = journal_rows.load_raw(tx, sha256)
+        raw = raw_mail.load(tx, sha256)
         if raw is not None:
             found.append(Original(event=number, raw=raw))
     return tuple(found)
@@ -274,7 +274,7 @@ def _stopped(tx: Connection, asked: Stopped) -> tuple[StoppedMail, ...]:
             at=row.received_at,
             ticket=row.ticket,
             event=row.event,
-            raw=journal_rows.load_raw(tx, row.sha256) if asked.raw else None,
+            raw=raw_mail.load(tx, row.sha256) if asked.raw else None,
             quarantine=not row.ticket and row.reason not in _NOT_QUARANTINE,
         )
         for row in tx.execute(statement)

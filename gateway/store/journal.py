@@ -1,4 +1,4 @@
-"""Mails received: taken in once, claimed by one worker, decided, or held for a person; and their raw bytes.
+"""Mails received: taken in once, claimed by one worker, decided, or held for a person.
 
 ``append`` is the promise behind 250: raw bytes, envelope and row in one transaction. The identity of an arrival is the
 SHA-256 of its bytes and the envelope recipient (security.md 14.2), a unique constraint; Message-IDs never decide.
@@ -6,8 +6,6 @@ SHA-256 of its bytes and the envelope recipient (security.md 14.2), a unique con
 
 from __future__ import annotations
 
-import hashlib
-import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +15,6 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-import zstandard
 from sqlalchemy import Connection, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -28,7 +25,8 @@ from gateway.seal import DECIDED, RECEIVED
 from gateway.store import people, suppression
 from gateway.store.columns import EPOCH
 from gateway.store.marks import mark_ids
-from gateway.store.schema import claimable, imap_positions, insert_once, journal, raw
+from gateway.store.raw_mail import Prepared, keep, load_many, prepare
+from gateway.store.schema import claimable, imap_positions, insert_once, journal
 
 
 class JournalState(StrEnum):
@@ -38,15 +36,6 @@ class JournalState(StrEnum):
     WAITING = "waiting"
     HELD = "held"
     APPLIED = "applied"
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A mail ready to be stored: hashed and compressed, which is slow and must not happen in the writer's thread."""
-
-    sha256: str
-    size: int
-    content: bytes  # zstd
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +71,13 @@ class ClaimLostError(TemporaryError):
     """The row was decided, or claimed again, by somebody else: roll back, do nothing."""
 
 
-_codec = threading.local()
-
-
-def prepare(raw_bytes: bytes) -> Prepared:
-    """Hash and compress a mail; callable from any thread."""
-    compressor = getattr(_codec, "compressor", None)
-    if compressor is None:
-        compressor = _codec.compressor = zstandard.ZstdCompressor(level=3)
-    return Prepared(hashlib.sha256(raw_bytes).hexdigest(), len(raw_bytes), compressor.compress(raw_bytes))
-
-
 def append(tx: Connection, envelope: Envelope, mail: Prepared | bytes) -> Appended:
     """Take a mail in. The same bytes for the same recipient again, or again under a new UID, are a duplicate.
 
     An IMAP position is recorded in the same transaction, so a UID that is known was stored.
     """
     mail = prepare(mail) if isinstance(mail, bytes) else mail
-    tx.execute(
-        insert_once(tx, raw),
-        {"sha256": mail.sha256, "size": mail.size, "content": mail.content},
-    )
+    keep(tx, mail)
     key = fold_address(envelope.recipient)
     row_id = tx.execute(_returning_id(insert_once(tx, journal)), _new_row(envelope, mail.sha256, key)).scalar()
     duplicate = row_id is None
@@ -169,7 +144,6 @@ _FINISH = sa.update(journal).where(
     journal.c.attempts == bindparam("claimed"),
     journal.c.state.in_((JournalState.RECEIVED, JournalState.WAITING)),
 )
-_LOAD = sa.select(raw).where(raw.c.sha256.in_(bindparam("hashes", expanding=True)))
 _SAME_ARRIVAL = sa.select(journal.c.id).where(
     journal.c.sha256 == bindparam("sha256"), journal.c.recipient_key == bindparam("recipient_key")
 )
@@ -199,7 +173,7 @@ def claim(
         .values(attempts=journal.c.attempts + 1, due_at=now + lease, lease_owner=worker)
         .returning(*_MAIL_COLUMNS)
     ).all()
-    contents = _load_many(tx, {row.sha256 for row in rows})
+    contents = load_many(tx, {row.sha256 for row in rows})
     return [
         InboundMail(
             id=row.id,
@@ -329,11 +303,6 @@ def _set_open(tx: Connection, row_id: int, **values: Any) -> None:
 # ------------------------------------------------------------------ looking
 
 
-def load_raw(tx: Connection, sha256: str) -> bytes | None:
-    """The bytes exactly as received; None when retention removed them or they never came."""
-    return _load_many(tx, {sha256}).get(sha256)
-
-
 def find(
     tx: Connection, *, row_id: int = 0, message_id: str = "", ticket: int = 0, event: int = 0, limit: int = 100
 ) -> list[JournalRow]:
@@ -425,20 +394,6 @@ def _envelope(row: Any) -> Envelope:
         submitter=row.submitter,
         position=ImapPosition(**row.position) if row.position else None,
     )
-
-
-def _load_many(tx: Connection, hashes: Collection[str]) -> dict[str, bytes]:
-    if not hashes:
-        return {}
-    found = tx.execute(_LOAD, {"hashes": list(hashes)})
-    decompressor = zstandard.ZstdDecompressor()
-    # Without content: an erasure removed it, and the digest stays, so that the mail is known when it comes again.
-    return {row.sha256: unpack(decompressor, row) for row in found if row.content}
-
-
-def unpack(decompressor: zstandard.ZstdDecompressor, row: Any) -> bytes:
-    """The bytes of a row of ``raw``, as received."""
-    return decompressor.decompress(row.content, max_output_size=row.size)
 
 
 def comparable_date(date: datetime | None) -> datetime | None:

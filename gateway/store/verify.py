@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from gateway import seal as sealing
 from gateway.seal import NOTHING, RAW, FactKey, Root, Seal, is_marked, leaf_of
 from gateway.store.facts import is_open, name_of, read_all
-from gateway.store.journal import unpack
+from gateway.store.raw_mail import unpack
 from gateway.store.schema import erasures, journal, leaves, raw, seals, unsealed
 from gateway.store.seals import to_seal
 

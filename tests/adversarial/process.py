@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from gateway.store import journal
+from gateway.store import journal, raw_mail
 from gateway.store.database import Database
 from gateway.store.journal import JournalRow
 from tests.support.gateway import Gateway
@@ -63,7 +63,7 @@ class Process:
             with store.begin() as tx:
                 numbers = sorted(tx.execute(sa.text("SELECT id FROM journal")).scalars())
                 rows = [row for number in numbers for row in journal.find(tx, row_id=number)]
-                return [(row, journal.load_raw(tx, row.sha256) or b"") for row in rows]
+                return [(row, raw_mail.load(tx, row.sha256) or b"") for row in rows]
         finally:
             store.close()
 

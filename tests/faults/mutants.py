@@ -42,8 +42,8 @@ def changes_a_byte() -> None:
     """I1."""
     from gateway import receive
 
-    real = receive.journal.prepare
-    receive.journal.prepare = lambda raw: real(raw.replace(b"Old2", b"Old3"))  # type: ignore[assignment]
+    real = receive.raw_mail.prepare
+    receive.raw_mail.prepare = lambda raw: real(raw.replace(b"Old2", b"Old3"))  # type: ignore[assignment]
 
 
 @_mutant

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from gateway.model import DnsAnswer, ImapMark, ImapPosition, InboundMail, Instruction, Mailbox
-from gateway.store import journal, mailboxes
+from gateway.store import journal, mailboxes, raw_mail
 from gateway.store.database import Database
 from gateway.store.journal import ClaimLostError, JournalState
 from tests.store.values import HOUR, LEASE, NOW, RAW, envelope, findings, plan
@@ -34,8 +34,8 @@ def test_what_was_taken_in_comes_back_byte_for_byte(database: Database) -> None:
     (mail,) = _claim(database)
     assert (mail.id, mail.raw, mail.envelope, mail.attempts) == (row_id, raw, envelope(), 0)
     with database.begin() as tx:
-        assert journal.load_raw(tx, mail.sha256) == raw
-        assert journal.load_raw(tx, "00") is None
+        assert raw_mail.load(tx, mail.sha256) == raw
+        assert raw_mail.load(tx, "00") is None
 
 
 def test_an_empty_mail_is_a_mail(database: Database) -> None:
@@ -44,7 +44,7 @@ def test_an_empty_mail_is_a_mail(database: Database) -> None:
 
 
 async def test_a_thousand_deliveries_of_the_same_bytes_are_one_row(database: Database) -> None:
-    mail = journal.prepare(RAW)
+    mail = raw_mail.prepare(RAW)
     results = await asyncio.gather(
         *(database.write(lambda tx: journal.append(tx, envelope(), mail)) for _ in range(1000))
     )

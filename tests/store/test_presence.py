@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from gateway.errors import TemporaryError
 from gateway.model import TimerSet
-from gateway.store import deliveries, journal, timers
+from gateway.store import deliveries, journal, raw_mail, timers
 from gateway.store.copying import CopyError, alone
 from gateway.store.database import Database
 from gateway.store.deliveries import DeliveryState
@@ -36,7 +36,7 @@ def shared(postgres_server: object, migrated_postgresql: str) -> Iterator[tuple[
 def _fill(database: Database, owner: str) -> int:
     """A mail, two deliveries and a timer, all claimed by ``owner``."""
     with database.begin() as tx:
-        row = journal.append(tx, envelope(), journal.prepare(b"Subject: x\r\n\r\nx\r\n"))
+        row = journal.append(tx, envelope(), raw_mail.prepare(b"Subject: x\r\n\r\nx\r\n"))
         deliveries.enqueue(tx, [ANSWER, NOTICE], NOW)
         timers.set_timers(tx, [TimerSet(kind="unclaimed-0", due_at=NOW, ticket=4827)])
         assert len(journal.claim(tx, 10, owner, NOW, LEASE)) == 1

@@ -45,7 +45,7 @@ from gateway.reference import Keys
 from gateway.resolver import ZoneResolver
 from gateway.settings import Agent, AgentMail, General, Hours, Inbox, Settings, Tickets, TrustedResults
 from gateway.settings import Cage as CageSettings
-from gateway.store import deliveries, journal, tickets, timers
+from gateway.store import deliveries, journal, raw_mail, tickets, timers
 from gateway.store.database import Database
 from gateway.store.journal import JournalRow, JournalState
 from gateway.store.schema import deliveries as deliveries_table
@@ -327,7 +327,7 @@ class Desk:
         ]
 
     def raw(self, row: JournalRow) -> bytes | None:
-        return self.look(lambda tx: journal.load_raw(tx, row.sha256))  # type: ignore[no-any-return]
+        return self.look(lambda tx: raw_mail.load(tx, row.sha256))  # type: ignore[no-any-return]
 
     def authentication(self, row: JournalRow) -> AuthenticationResults:
         """The verdict as it was stored."""

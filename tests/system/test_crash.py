@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.demo.mail_client import write_mail
-from gateway.store import journal
+from gateway.store import raw_mail
 from gateway.store.database import Database
 from gateway.store.schema import deliveries
 from gateway.store.schema import journal as journal_table
@@ -175,7 +175,7 @@ def stored_mails(storage: str) -> Iterator[bytes]:
     try:
         with database.begin() as tx:
             for sha256 in tx.execute(sa.select(journal_table.c.sha256)).scalars().all():
-                raw = journal.load_raw(tx, sha256)
+                raw = raw_mail.load(tx, sha256)
                 assert raw is not None
                 yield raw
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.demo.mail_client import write_mail
-from gateway.store import journal
+from gateway.store import journal, raw_mail
 from gateway.store.database import Database
 from gateway.store.journal import JournalRow
 from tests.support.gateway import Gateway, in_background
@@ -149,7 +149,7 @@ def stored(desk: Gateway, number: int) -> tuple[JournalRow, bytes]:
     try:
         with database.begin() as tx:
             (row,) = journal.find(tx, row_id=number)
-            return row, journal.load_raw(tx, row.sha256) or b""
+            return row, raw_mail.load(tx, row.sha256) or b""
     finally:
         database.close()
 
