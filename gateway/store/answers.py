@@ -36,7 +36,8 @@ from gateway.store import journal as journal_rows
 from gateway.store import raw_mail, search
 from gateway.store.erasure import forget_outgoing
 from gateway.store.people import find_persons
-from gateway.store.schema import counters, deliveries, events, journal, tickets, upsert
+from gateway.store.schema import counters, deliveries, events, journal, tickets
+from gateway.store.statements import upsert
 
 _MOST_LISTS = 99_999
 """Tokens give an event number five digits; lists beyond that begin again at 1."""

@@ -19,7 +19,8 @@ from gateway.model import Delivery, OutboundMail, Plan
 from gateway.seal import ENDED, QUEUED
 from gateway.store.gate import is_held
 from gateway.store.marks import mark_ids
-from gateway.store.schema import claimable, deliveries, insert_once, message_ids
+from gateway.store.schema import deliveries, message_ids
+from gateway.store.statements import claimable, insert_once
 
 
 class DeliveryState(StrEnum):

@@ -27,17 +27,8 @@ from gateway.store.erasure import (
     leave,
     remove_raw,
 )
-from gateway.store.schema import (
-    counters,
-    deliveries,
-    events,
-    insert_once,
-    journal,
-    participants,
-    persons,
-    raw,
-    tickets,
-)
+from gateway.store.schema import counters, deliveries, events, journal, participants, persons, raw, tickets
+from gateway.store.statements import insert_once
 
 QUARANTINE = ("loop", "flood", "blocked")
 """Reasons of held mail that nobody is asked about."""

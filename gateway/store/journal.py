@@ -26,7 +26,8 @@ from gateway.store import people, suppression
 from gateway.store.columns import EPOCH
 from gateway.store.marks import mark_ids
 from gateway.store.raw_mail import Prepared, keep, load_many, prepare
-from gateway.store.schema import claimable, imap_positions, insert_once, journal
+from gateway.store.schema import imap_positions, journal
+from gateway.store.statements import claimable, insert_once
 
 
 class JournalState(StrEnum):

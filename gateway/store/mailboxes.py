@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from gateway.model import ImapMark, ImapPosition
 from gateway.store.database import Database
-from gateway.store.schema import imap_failures, imap_marks, imap_positions, insert
+from gateway.store.schema import imap_failures, imap_marks, imap_positions
+from gateway.store.statements import insert
 
 _AT_ONCE = 500
 

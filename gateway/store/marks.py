@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from gateway.seal import mark_of
-from gateway.store.schema import insert, unsealed
+from gateway.store.schema import unsealed
+from gateway.store.statements import insert
 
 OPTION = "ticketgate_mark_key"
 """Execution option of the engine."""

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, bindparam
 from gateway.address import fold_address
 from gateway.model import Person
 from gateway.settings import Settings
-from gateway.store.schema import agent_settings, blocks, insert_once, persons, upsert
+from gateway.store.schema import agent_settings, blocks, persons
+from gateway.store.statements import insert_once, upsert
 
 _asked_for = sa.or_(
     persons.c.address.in_(bindparam("addresses", expanding=True)),

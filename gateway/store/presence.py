@@ -20,7 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from gateway.errors import TemporaryError, TicketgateError
 from gateway.store import deliveries, journal, revisions, timers
 from gateway.store.database import Database
-from gateway.store.schema import gateways, insert_once
+from gateway.store.schema import gateways
+from gateway.store.statements import insert_once
 
 GRACE = timedelta(seconds=15)
 """How long a gateway may be without its lock before its claims are taken back: after a failover of the database all

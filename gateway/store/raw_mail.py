@@ -12,7 +12,8 @@ import sqlalchemy as sa
 import zstandard
 from sqlalchemy import Connection, bindparam
 
-from gateway.store.schema import insert_once, raw
+from gateway.store.schema import raw
+from gateway.store.statements import insert_once
 
 _LOAD = sa.select(raw).where(raw.c.sha256.in_(bindparam("hashes", expanding=True)))
 

@@ -25,13 +25,13 @@ from gateway.store.schema import (
     counters,
     events,
     held,
-    insert_once,
     journal,
     message_ids,
     participants,
     replay_keys,
     tickets,
 )
+from gateway.store.statements import insert_once
 
 _ENDED = (State.CLOSED, State.SPAM)
 _BESIDE = ("hold", "agents-only")

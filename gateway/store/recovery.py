@@ -21,18 +21,9 @@ from gateway.seal import ENDED
 from gateway.store.columns import EPOCH
 from gateway.store.gate import HELD, held_since
 from gateway.store.marks import mark_ids
-from gateway.store.schema import (
-    counters,
-    deliveries,
-    imap_marks,
-    insert_once,
-    journal,
-    persons,
-    tickets,
-    timers,
-    upsert,
-)
+from gateway.store.schema import counters, deliveries, imap_marks, journal, persons, tickets, timers
 from gateway.store.seals import find_last, find_seal
+from gateway.store.statements import insert_once, upsert
 
 TICKETS_SKIPPED = 1000
 """Numbers left out where nobody knows how many the lost time gave out."""

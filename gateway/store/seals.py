@@ -15,7 +15,8 @@ from gateway import seal as sealing
 from gateway.seal import NOTHING, SALT_OCTETS, FactKey, Root, Seal, SealKey, is_marked, leaf_of, sign_seal
 from gateway.store.columns import EPOCH
 from gateway.store.facts import is_open, read_all, read_facts
-from gateway.store.schema import counters, insert_once, leaves, seals, unsealed, upsert
+from gateway.store.schema import counters, leaves, seals, unsealed
+from gateway.store.statements import insert_once, upsert
 
 BATCH = 2000
 """Most facts in one seal: about 40 ms in the writer."""

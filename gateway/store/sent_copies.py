@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from gateway.clock import clock
 from gateway.model import Delivery, SentCopy
 from gateway.store.database import Database
-from gateway.store.schema import deliveries, insert_once, sent_copies
+from gateway.store.schema import deliveries, sent_copies
+from gateway.store.statements import insert_once
 
 PAUSES = tuple(timedelta(minutes=m) for m in (1, 5, 15, 60, 240, 720, 1440))
 """Between attempts; after the last one a copy is given up, some two days after its mail was sent."""

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Table
 
 from gateway.store.deliveries import DeliveryState
-from gateway.store.schema import claimable, deliveries, journal, timers
+from gateway.store.schema import deliveries, journal, timers
+from gateway.store.statements import claimable
 
 _LIMIT = 10_000  # rows of a table in one transaction; an outbox that is longer has other worries
 

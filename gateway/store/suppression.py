@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from gateway.address import fold_address
-from gateway.store.schema import suppressions, upsert
+from gateway.store.schema import suppressions
+from gateway.store.statements import upsert
 
 ENOUGH = 3
 """Refusals of an address after which it is taken for dead."""

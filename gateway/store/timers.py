@@ -10,7 +10,8 @@ from sqlalchemy import Connection, bindparam
 
 from gateway.model import Plan, Timer, TimerSet
 from gateway.store.gate import is_held
-from gateway.store.schema import claimable, insert_once, timers, upsert
+from gateway.store.schema import timers
+from gateway.store.statements import claimable, insert_once, upsert
 
 _CLEAR = sa.delete(timers).where(
     timers.c.ticket == bindparam("of_ticket"), timers.c.kind.in_(bindparam("kinds", expanding=True))

@@ -18,8 +18,8 @@ Three things that are easy to get wrong, and what holds here:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.model import (
@@ -30,12 +30,12 @@ from gateway.model import (
     Match,
     MessageIdFact,
     Origin,
-    Proof,
     State,
     TicketFacts,
     Token,
 )
 from gateway.settings import Settings
+from gateway.threading.evidence import Evidence, is_awaited, is_third, look_up, place
 from gateway.threading.subjects import same_subject
 
 AGENT_KINDS = frozenset("anhsd")
@@ -54,7 +54,7 @@ def choose_ticket(clues: Clues, facts: Facts, findings: Findings, settings: Sett
     ticket has none, and a foreign Message-ID has no party. Grounds: sibling, bounce, action, token, ambiguous,
     message-id, references, report, parent, reference-line, subject, none. ``now`` is the time of reception.
     """
-    ladder = _Ladder(clues, facts, findings, settings, now)
+    ladder = _Ladder(clues, facts, findings, settings, now, Evidence(clues, facts, findings))
     match = None
     for step in (
         ladder.sibling,
@@ -72,7 +72,9 @@ def choose_ticket(clues: Clues, facts: Facts, findings: Findings, settings: Sett
         if match is not None:
             break
     match = match or ladder.dead_link() or Match()
-    return replace(match, declined=(*ladder.declined, *ladder.contradicted(match)), perhaps=ladder.same_matter(match))
+    return replace(
+        match, declined=(*ladder.evidence.declined, *ladder.contradicted(match)), perhaps=ladder.same_matter(match)
+    )
 
 
 @dataclass(slots=True)
@@ -82,7 +84,7 @@ class _Ladder:
     findings: Findings
     settings: Settings
     now: datetime
-    declined: list[Declined] = field(default_factory=list)
+    evidence: Evidence
 
     # -------------------------------------------------------------- the steps, in order
 
@@ -106,10 +108,10 @@ class _Ladder:
         others = [token for token in self.clues.tokens if token.kind != "b"]
         if not tokens or (others and tokens[0].where != "envelope"):
             for token in tokens:
-                self._decline(_place(token), token.ticket, "a bounce address beside another of ours")
+                self.evidence.decline(place(token), token.ticket, "a bounce address beside another of ours")
             return None if tokens or others else self._returned()
         token = tokens[0]
-        ticket = self._find(token.ticket, _place(token)) if token.ticket else None
+        ticket = self.evidence.find(token.ticket, place(token)) if token.ticket else None
         event = find_moved(ticket, token.ticket, token.event) if ticket else token.event
         return Match(ticket=ticket.number if ticket else 0, ground="bounce", event=event, party=token.party, kind="b")
 
@@ -121,7 +123,7 @@ class _Ladder:
         if self.settings.send.envelope != "plain" or self.findings.origin is not Origin.DELIVERY_REPORT:
             return None
         for token in self.clues.returned_ids:
-            ticket = self._find(token.ticket, "returned Message-ID") if token.party else None
+            ticket = self.evidence.find(token.ticket, "returned Message-ID") if token.party else None
             if ticket is not None:
                 return self._on_token(ticket, token, "bounce")
         return None
@@ -133,21 +135,21 @@ class _Ladder:
             return None
         token = self.settings.keys.read_action(action.token, action.ticket, action.event, (author.party,))
         if token is None:
-            self._decline("subject", action.ticket, "no one-tap token of this agent for this event")
+            self.evidence.decline("subject", action.ticket, "no one-tap token of this agent for this event")
             return None
         if not token.ticket:
             return Match(ground="action", event=token.event, party=token.party, kind="x")
-        ticket = self._find(token.ticket, "subject")
+        ticket = self.evidence.find(token.ticket, "subject")
         return self._on_token(ticket, token, "action") if ticket else None
 
     def token(self) -> Match | None:
         """A token in an address of ours: the envelope's ticket, or the only one that is named."""
-        usable = [t for t in self.clues.tokens if t.kind != "b" and self._usable(t)]
+        usable = [t for t in self.clues.tokens if t.kind != "b" and self.evidence.usable(t)]
         if not usable:
             return None
         first = next((t for t in usable if t.where == "envelope"), usable[0])
-        number = self._number(first.ticket)
-        others = [t for t in usable if self._number(t.ticket) != number]
+        number = self.evidence.number(first.ticket)
+        others = [t for t in usable if self.evidence.number(t.ticket) != number]
         ambiguous = bool(others) and first.where != "envelope" and bool(self.facts.author_agent)
         for token in others:
             why = (
@@ -157,11 +159,11 @@ class _Ladder:
                 if first.where == "envelope"
                 else "the mail names several tickets; the first one counts"
             )
-            self._decline(_place(token), token.ticket, why)
-        same = [t for t in usable if self._number(t.ticket) == number]
-        token = next((t for t in same if self._is_author(t.party)), first)
+            self.evidence.decline(place(token), token.ticket, why)
+        same = [t for t in usable if self.evidence.number(t.ticket) == number]
+        token = next((t for t in same if self.evidence.is_author(t.party)), first)
         if self.facts.author_agent and len({t.kind for t in same} & {"a", "n", "s"}) > 1:
-            self._decline("addresses", number, "its addresses disagree about who is to read it")
+            self.evidence.decline("addresses", number, "its addresses disagree about who is to read it")
             ambiguous = True
         if not number:
             ground = "ambiguous" if ambiguous else "token"
@@ -171,17 +173,17 @@ class _Ladder:
             return self._on_token(ticket, token, "ambiguous")
         if self._reused_from_address_book(token, ticket):
             why = "an address from the address book: no reply, another subject"
-            return self._follow(ticket, _place(token), why)
-        return self._reopen_or_follow(ticket, self._on_token(ticket, token, "token"), _place(token))
+            return self._follow(ticket, place(token), why)
+        return self._reopen_or_follow(ticket, self._on_token(ticket, token, "token"), place(token))
 
     def in_reply_to(self) -> Match | None:
         """The mail this one answers: one we sent, or one we know."""
-        for token in self._own("in-reply-to"):
-            ticket = self._find(token.ticket, "In-Reply-To") if self._has_party(token, "In-Reply-To") else None
+        for token in self.evidence.own("in-reply-to"):
+            ticket = self.evidence.find_issued(token, "In-Reply-To")
             if ticket:
                 return self._reopen_or_follow(ticket, self._on_token(ticket, token, "message-id"), "In-Reply-To")
         for message_id in self.clues.in_reply_to:
-            known, ticket = self._known(message_id, "In-Reply-To")
+            known, ticket = self.evidence.known(message_id, "In-Reply-To")
             if known and ticket:
                 return self._reopen_or_follow(ticket, self._on_fact(ticket, known, "message-id"), "In-Reply-To")
         return None
@@ -195,20 +197,20 @@ class _Ladder:
         for message_id in reversed(self.clues.references):
             if message_id in self.clues.in_reply_to:
                 continue
-            token = next((t for t in self._own("") if t.text == message_id.lower()), None)
+            token = next((t for t in self.evidence.own("") if t.text == message_id.lower()), None)
             if token is not None:
-                ticket = self._find(token.ticket, "References") if self._has_party(token, "References") else None
+                ticket = self.evidence.find_issued(token, "References")
                 match = self._on_token(ticket, token, "references") if ticket else None
             else:
-                known, ticket = self._known(message_id, "References")
+                known, ticket = self.evidence.known(message_id, "References")
                 match = self._on_fact(ticket, known, "references") if known and ticket else None
             if ticket and match:
                 return self._same_matter(ticket, match)
         read = {message_id.lower() for message_id in self.clues.references}
-        for token in self._own("references"):
+        for token in self.evidence.own("references"):
             if token.text in read:
                 continue  # only those the parser could not read
-            ticket = self._find(token.ticket, "References") if self._has_party(token, "References") else None
+            ticket = self.evidence.find_issued(token, "References")
             if ticket:
                 return self._same_matter(ticket, self._on_token(ticket, token, "references"))
         return None
@@ -219,7 +221,7 @@ class _Ladder:
         Anybody who got the mail can send it, so the match names nobody: it is no token of that person (security.md 9).
         """
         for token in self.clues.reported_ids:
-            ticket = self._find(token.ticket, "returned Message-ID")
+            ticket = self.evidence.find(token.ticket, "returned Message-ID")
             if ticket is not None:
                 return Match(ticket=ticket.number, ground="report", event=self._on_token(ticket, token, "").event)
         return None
@@ -227,16 +229,16 @@ class _Ladder:
     def parent(self) -> Match | None:
         """The mail that an earlier arrived reply was waiting for."""
         own = self.findings.message.message_id
-        known = _look_up(self.facts.known_ids, own) if own else None
+        known = look_up(self.facts.known_ids, own) if own else None
         if known is None or not known.ticket:
             return None
-        if not _is_awaited(known):
-            self._decline("Message-ID", known.ticket, "an earlier mail has the same Message-ID")
+        if not is_awaited(known):
+            self.evidence.decline("Message-ID", known.ticket, "an earlier mail has the same Message-ID")
             return None
-        ticket = self._find(known.ticket, "Message-ID")
+        ticket = self.evidence.find(known.ticket, "Message-ID")
         if ticket is None:
             return None
-        if not self._takes_part(ticket):
+        if not self.evidence.takes_part(ticket):
             return self._follow(ticket, "Message-ID", "its reply came first, from somebody else")
         return self._reopen_or_follow(ticket, Match(ticket=ticket.number, ground="parent"), "Message-ID")
 
@@ -244,12 +246,12 @@ class _Ladder:
         """Twenty bits at the foot of our answers: enough for a proven participant, for nobody else."""
         if not self.clues.reference_line:
             return None
-        ticket = self._find(self.clues.reference_line, "reference line")
+        ticket = self.evidence.find(self.clues.reference_line, "reference line")
         if ticket is None:
             return None
-        if not (self._proven() and self._takes_part(ticket)):
+        if not (self.evidence.proven() and self.evidence.takes_part(ticket)):
             why = "the author is not a proven participant"
-            self._decline("reference line", ticket.number, why)
+            self.evidence.decline("reference line", ticket.number, why)
             return None
         match = Match(ticket=ticket.number, ground="reference-line", kind="r")
         return self._reopen_or_follow(ticket, match, "reference line")
@@ -261,12 +263,12 @@ class _Ladder:
         """
         if not self.clues.subject_reference:
             return None
-        ticket = self._find(self.clues.subject_reference, "[#n]")
+        ticket = self.evidence.find(self.clues.subject_reference, "[#n]")
         if ticket is None:
             return None
-        known = bool(self.facts.author_agent) or self._takes_part(ticket)
+        known = bool(self.facts.author_agent) or self.evidence.takes_part(ticket)
         if not known and self.findings.origin is not Origin.PERSON:
-            self._decline("[#n]", ticket.number, "automatic mail of somebody who is no participant")
+            self.evidence.decline("[#n]", ticket.number, "automatic mail of somebody who is no participant")
             return None
         return self._reopen_or_follow(ticket, Match(ticket=ticket.number, ground="subject"), "[#n]")
 
@@ -278,78 +280,13 @@ class _Ladder:
         pressed = self.clues.action is not None and self.facts.author_agent and not self.clues.is_reply
         return Match(ground="action") if pressed else None
 
-    # -------------------------------------------------------------- what the steps ask
-
-    def _decline(self, clue: str, ticket: int, why: str) -> None:
-        declined = Declined(clue=clue, ticket=ticket, why=why)
-        if declined not in self.declined:
-            self.declined.append(declined)
-
-    def _find(self, number: int, clue: str) -> TicketFacts | None:
-        """The ticket as it stands, or None with the reason among the declined. Merged ones were followed on recall."""
-        ticket = self.facts.tickets.get(number)
-        if ticket is None:
-            self._decline(clue, number, "there is no such ticket here (any more)")
-            return None
-        if ticket.merged_into:
-            why = f"merged into {ticket.merged_into}, which could not be followed"
-            self._decline(clue, number, why)
-            return None
-        return ticket
-
-    def _number(self, number: int) -> int:
-        """The number after merging: two tokens of merged tickets name the same one."""
-        ticket = self.facts.tickets.get(number)
-        return ticket.number if ticket else number
-
-    def _usable(self, token: Token) -> bool:
-        if token.kind == "d" and not token.ticket:
-            return True
-        ticket = self._find(token.ticket, _place(token))
-        if ticket is None:
-            return False
-        if token.kind == "t" and not _participates(ticket, token.party):
-            self._decline(_place(token), token.ticket, "its party was removed from the ticket")
-            return False
-        return True
-
-    def _has_party(self, token: Token, clue: str) -> bool:
-        """Whether the person one of our Message-IDs was issued to still has to do with the ticket (security.md 6)."""
-        ticket, person = self.facts.tickets.get(token.ticket), self.facts.persons.get(token.party)
-        if ticket is None or person is None or person.agent or _participates(ticket, token.party):
-            return True
-        self._decline(clue, token.ticket, "its party was removed from the ticket")
-        return False
-
-    def _own(self, where: str) -> list[Token]:
-        return [token for token in self.clues.own_ids if where in ("", token.where)]
-
-    def _known(self, message_id: str, clue: str) -> tuple[MessageIdFact | None, TicketFacts | None]:
-        """A Message-ID we stored and its ticket. An awaited one counts for participants only: anybody can await it."""
-        known = _look_up(self.facts.known_ids, message_id)
-        if known is None or not known.ticket:
-            return None, None
-        ticket = self._find(known.ticket, clue)
-        if ticket is not None and _is_awaited(known) and not self._takes_part(ticket):
-            why = "only another person's mail refers to the same unknown mail"
-            self._decline(clue, known.ticket, why)
-            return None, None
-        return known, ticket
-
-    def _proven(self) -> bool:
-        return self.findings.authentication.proof is not Proof.NONE
-
-    def _is_author(self, party: int) -> bool:
-        return self.facts.author is not None and party == self.facts.author.party
-
-    def _takes_part(self, ticket: TicketFacts) -> bool:
-        return self.facts.author is not None and _participates(ticket, self.facts.author.party)
+    # -------------------------------------------------------------- what the steps answer
 
     def _reused_from_address_book(self, token: Token, ticket: TicketFacts) -> bool:
         # An away notice has a new subject and often no In-Reply-To; it still belongs to what it answers.
         return (
             token.kind == "t"
-            and not _is_third(ticket, token.party)  # that mail has another subject than the ticket
+            and not is_third(ticket, token.party)  # that mail has another subject than the ticket
             and not self.clues.is_reply
             and self.findings.origin is Origin.PERSON
             and not same_subject(self.clues.subject, ticket.subject)
@@ -362,8 +299,6 @@ class _Ladder:
         recent = self.facts.recent_subjects
         same = (number for number, subject in recent.items() if same_subject(self.clues.subject, subject))
         return max(same, default=0)
-
-    # -------------------------------------------------------------- what the steps answer
 
     def _on_token(self, ticket: TicketFacts, token: Token, ground: str) -> Match:
         event = find_moved(ticket, token.ticket, token.event)
@@ -383,20 +318,24 @@ class _Ladder:
 
         A Message-ID issued to an agent counts as that agent's token, in References too (security.md 6).
         """
-        for token in self._own(""):
-            if token.party and self._is_author(token.party) and self._number(token.ticket) == match.ticket:
+        for token in self.evidence.own(""):
+            if (
+                token.party
+                and self.evidence.is_author(token.party)
+                and self.evidence.number(token.ticket) == match.ticket
+            ):
                 event = find_moved(self.facts.tickets[token.ticket], token.ticket, token.event)
                 return replace(match, event=event, party=token.party, kind="m")
         return match
 
     def _same_matter(self, ticket: TicketFacts, match: Match) -> Match:
         author = self.facts.author.party if self.facts.author else 0
-        if not same_subject(self.clues.subject, ticket.subject) and not _is_third(ticket, author):
+        if not same_subject(self.clues.subject, ticket.subject) and not is_third(ticket, author):
             return self._follow(ticket, "References", "an old thread with another subject")
         return self._reopen_or_follow(ticket, match if match.party else self._with_own_id(match), "References")
 
     def _follow(self, ticket: TicketFacts, clue: str, why: str) -> Match:
-        self._decline(clue, ticket.number, why)
+        self.evidence.decline(clue, ticket.number, why)
         return Match(follows=ticket.number)
 
     def _reopen_or_follow(self, ticket: TicketFacts, match: Match, clue: str) -> Match:
@@ -419,15 +358,15 @@ class _Ladder:
             return
         named = [("In-Reply-To" if t.where == "in-reply-to" else "References", t.ticket) for t in self.clues.own_ids]
         for clue, ids in (("In-Reply-To", self.clues.in_reply_to), ("References", self.clues.references)):
-            known = (_look_up(self.facts.known_ids, message_id) for message_id in ids)
+            known = (look_up(self.facts.known_ids, message_id) for message_id in ids)
             named += [(clue, fact.ticket) for fact in known if fact is not None]
         named += [("reference line", self.clues.reference_line), ("[#n]", self.clues.subject_reference)]
-        waits = _look_up(self.facts.known_ids, self.findings.message.message_id)
-        if waits is not None and _is_awaited(waits) and match.ground != "parent":
+        waits = look_up(self.facts.known_ids, self.findings.message.message_id)
+        if waits is not None and is_awaited(waits) and match.ground != "parent":
             named.append(("Message-ID", waits.ticket))  # two tickets grew out of one matter: a merge to suggest
-        said = {(declined.clue, self._number(declined.ticket)) for declined in self.declined}
+        said = {(declined.clue, self.evidence.number(declined.ticket)) for declined in self.evidence.declined}
         for clue, number in named:
-            key = (clue, self._number(number))
+            key = (clue, self.evidence.number(number))
             if number and key[1] != match.ticket and key not in said:
                 said.add(key)
                 yield Declined(clue=clue, ticket=number, why=f"names another ticket than the {match.ground}")
@@ -447,26 +386,3 @@ def find_moved(ticket: TicketFacts, number: int, event: int) -> int:
             return line.number
     merges = (line.number for line in reversed(ticket.events) if line.kind == "merge" and line.data.get("from"))
     return next(merges, 0)
-
-
-def _place(token: Token) -> str:
-    return f"token ({token.where})"
-
-
-def _participates(ticket: TicketFacts, party: int) -> bool:
-    people = ticket.participants if ticket.customer is None else (ticket.customer, *ticket.participants)
-    return any(person.party == party for person in (*people, *ticket.thirds))
-
-
-def _is_third(ticket: TicketFacts, party: int) -> bool:
-    return any(person.party == party for person in ticket.thirds)
-
-
-def _look_up(known: Mapping[str, MessageIdFact], message_id: str) -> MessageIdFact | None:
-    """A stored Message-ID; ours are lower case, and some clients change the case."""
-    return known.get(message_id) or known.get(message_id.lower())
-
-
-def _is_awaited(known: MessageIdFact) -> bool:
-    """Recorded because a filed mail refers to it, not because it came or was sent."""
-    return known.event == 0 and known.party == 0
