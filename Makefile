@@ -6,17 +6,34 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check fast servers bench fuzz hostile faults soak clean
+.PHONY: demo test install check fast servers bench fuzz hostile faults soak clean
 
-$(READY): config/requirements.txt setup.cfg pyproject.toml
+$(READY): config/requirements.txt tests/requirements.txt setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
 	$(PYTHON) -m venv $(VENV) || { echo 'apt-get install python3-venv is needed'; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r config/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r config/requirements.txt -r tests/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 demo: $(READY)
 	$(BIN)/ticketgate demo --tour
+
+# As root: the program, its user and its units on this host; again for a new version. Then: ticketgate init
+PREFIX ?= /opt/ticketgate
+PIP := $(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
+install:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	$(PYTHON) -m venv $(PREFIX) || { echo 'apt-get install python3-venv is needed'; exit 1; }
+	$(PIP) -r config/requirements.txt
+	$(PIP) --force-reinstall .
+	ln -sfn $(PREFIX)/bin/ticketgate /usr/bin/ticketgate
+	install -D -m 644 -t /etc/systemd/system systemd/ticketgate.service systemd/ticketgate-lmtp.socket
+	install -D -m 644 systemd/ticketgate.sysusers /usr/lib/sysusers.d/ticketgate.conf
+	install -D -m 644 systemd/ticketgate.tmpfiles /usr/lib/tmpfiles.d/ticketgate.conf
+	systemd-sysusers ticketgate.conf
+	systemd-tmpfiles --create ticketgate.conf
+	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo 'Installed. Now: ticketgate init; for a new version: systemctl restart ticketgate'
 
 servers:
 	sh tests/support/install-servers

@@ -79,6 +79,7 @@ def _usage_errors() -> Iterator[None]:
 
 
 def _run(module: object, words: list[str]) -> int:
+    from gateway.cli import as_root
     from gateway.configure import ConfigurationError
     from gateway.errors import TemporaryError, TicketgateError
 
@@ -112,4 +113,6 @@ def _run(module: object, words: list[str]) -> int:
         traceback.print_exc()
         print("ticketgate: internal error; please report the lines above", file=sys.stderr)
         return SOFTWARE
+    finally:
+        as_root.give_back()
     return code

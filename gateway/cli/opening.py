@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
+from gateway.cli import as_root
 from gateway.configure import find_path, load
 from gateway.safekeeping.outside import load_seal_key
 from gateway.seal import SealKey
@@ -24,7 +25,10 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def read_settings(options: argparse.Namespace, *, secrets: bool = True) -> Settings:
-    return load(find_path(options.config), secrets=secrets)
+    """The settings a command works with. Raises ConfigurationError."""
+    settings = load(find_path(options.config), secrets=secrets)
+    as_root.remember(settings)
+    return settings
 
 
 @contextmanager

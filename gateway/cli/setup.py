@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway import __version__
 from gateway.address import is_address, split_address
+from gateway.cli.as_root import hand_over
 from gateway.cli.exits import CONFIG, OK, USAGE
 from gateway.cli.opening import add_config, read_settings
 from gateway.configure import find_path, load
@@ -127,6 +128,7 @@ def _init(arguments: Sequence[str]) -> int:
     listen = "systemd" if by_systemd else f"unix:{state}/lmtp.sock"
     _write(path, state, listen, address, name, people, admin.split())
     load(path)
+    hand_over(path, state)
     print(f"wrote {path}, {path.with_name('agents.toml')}, {state / 'token.key'} (0600)")
     print(_next_steps(address, path, "unix:/run/ticketgate/lmtp.sock" if by_systemd else listen))
     return OK
