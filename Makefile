@@ -32,6 +32,7 @@ install:
 	install -D -m 644 systemd/ticketgate.tmpfiles /usr/lib/tmpfiles.d/ticketgate.conf
 	systemd-sysusers ticketgate.conf
 	systemd-tmpfiles --create ticketgate.conf
+	runuser -u ticketgate -- $(PREFIX)/bin/ticketgate version || { echo 'The user ticketgate cannot run it: make install PYTHON=/usr/bin/python3, PREFIX outside of homes'; exit 1; }
 	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	@echo 'Installed. Now: ticketgate init; for a new version: systemctl restart ticketgate'
 
