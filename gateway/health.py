@@ -29,6 +29,18 @@ class Check:
     words: str
 
 
+def check_intake(gauges: Gauges) -> Check:
+    """Whether mail that was taken over is decided."""
+    words = f"{gauges.received} mails wait, the oldest for {gauges.oldest_received.total_seconds():.0f} seconds"
+    return Check("intake", gauges.oldest_received < STALE_INTAKE, words)
+
+
+def check_outbox(gauges: Gauges, settings: Settings) -> Check:
+    """Whether the outbox gets rid of its mail."""
+    words = f"{gauges.outbox} mails wait, the oldest for {gauges.oldest_outbox.total_seconds():.0f} seconds"
+    return Check("outbox", gauges.oldest_outbox < settings.send.warn_after, words)
+
+
 class Health:
     """Looks when asked. ``silent``: of each mailbox, seconds since it was last read, and how many are too many."""
 
@@ -52,19 +64,14 @@ class Health:
                 return (Check("database", False, f"no answer within {_PATIENCE:.0f} seconds"),)
             except TemporaryError as error:
                 return (Check("database", False, str(error)),)
-        return self._intake(gauges), self._outbox(gauges), Check("database", True, "can be written")
+        return self._intake(gauges), check_outbox(gauges, self._settings()), Check("database", True, "can be written")
 
     def _intake(self, gauges: Gauges) -> Check:
         silent = {name: since() for name, (since, longest) in self.silent.items() if since() > longest}
         if silent:
             words = ", ".join(f"{name} not read for {seconds:.0f} seconds" for name, seconds in sorted(silent.items()))
             return Check("intake", False, words)
-        words = f"{gauges.received} mails wait, the oldest for {gauges.oldest_received.total_seconds():.0f} seconds"
-        return Check("intake", gauges.oldest_received < STALE_INTAKE, words)
-
-    def _outbox(self, gauges: Gauges) -> Check:
-        words = f"{gauges.outbox} mails wait, the oldest for {gauges.oldest_outbox.total_seconds():.0f} seconds"
-        return Check("outbox", gauges.oldest_outbox < self._settings().send.warn_after, words)
+        return check_intake(gauges)
 
     def _fill(self, gauges: Gauges) -> None:
         metrics.outbox(gauges.outbox, gauges.oldest_outbox.total_seconds())

@@ -53,7 +53,7 @@ class Membership:
         end: Callable[[str], None],
     ) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.presence = Presence(database, self.name, _is_gone)
+        self.presence = Presence(database, self.name, is_gone)
         self._database, self._keeper = database, keeper
         self._settings, self._configuration = settings, configuration
         self._stop, self._wake, self._end = stop, wake, end
@@ -157,7 +157,7 @@ async def _ask_for_time() -> None:
         await asyncio.sleep(30)
 
 
-def _is_gone(name: str) -> bool:
+def is_gone(name: str) -> bool:
     """Of a gateway on this host: no process has its number. Of any other nothing is known."""
     host, _, rest = name.partition(":")
     number = rest.partition(":")[0]

@@ -19,6 +19,7 @@ COMMANDS = {
     "init": ("setup", "ask four questions and write a configuration"),
     "check-config": ("setup", "say what is wrong with the configuration: file, line, key"),
     "serve": ("serving", "run the gateway in the foreground"),
+    "status": ("status", "whether all is well, what is not, and what to type"),
     "tickets": ("tickets", "list tickets"),
     "show": ("tickets", "show one ticket, or one mail of it as it arrived"),
     "do": ("do", "carry out an agent's command on a ticket, as if it came by mail"),

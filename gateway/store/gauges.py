@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 from gateway.store.deliveries import OPEN
 from gateway.store.schema import deliveries, events, journal, tickets
 
+_ENDED = ("closed", "spam")
 _ANSWERS = (
     sa.select(events.c.at)
     .where(events.c.kind == "answer", events.c.public.is_(True))
@@ -42,13 +44,58 @@ def measure(tx: Connection, now: datetime) -> Gauges:
     by_reason = sa.select(journal.c.reason, sa.func.count()).where(journal.c.state == "held").group_by(journal.c.reason)
     return Gauges(
         received=received,
-        oldest_received=now - first_received if first_received else timedelta(),
+        oldest_received=_age(first_received, now),
         outbox=outbox,
-        oldest_outbox=now - first_queued if first_queued else timedelta(),
+        oldest_outbox=_age(first_queued, now),
         tickets={str(state): int(number) for state, number in by_state},
         held={str(reason): int(number) for reason, number in tx.execute(by_reason)},
         size=_size(tx),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxGauges:
+    """One inbox: tickets that are not closed, those of them that nobody has, and when mail last came and left."""
+
+    open: int
+    unowned: int
+    last_in: datetime | None
+    last_out: datetime | None
+
+
+_LATELY = 5_000  # rows of mail that are looked at for the last of each inbox: an age beyond them is not told
+
+
+def measure_inboxes(tx: Connection, inboxes: Iterable[str]) -> dict[str, InboxGauges]:
+    """The same for each inbox, for a person at the shell."""
+    unowned = sa.func.sum(sa.case((tickets.c.owner.is_(None), 1), else_=0))
+    count = sa.select(tickets.c.inbox, sa.func.count(), unowned).where(tickets.c.state.not_in(_ENDED))
+    counted = {row[0]: (int(row[1]), int(row[2])) for row in tx.execute(count.group_by(tickets.c.inbox))}
+    mails_in = sa.select(journal.c.inbox, journal.c.received_at).order_by(journal.c.id.desc()).limit(_LATELY)
+    mails_out = (
+        sa.select(tickets.c.inbox, deliveries.c.ended_at)
+        .join(tickets, tickets.c.number == deliveries.c.ticket)
+        .where(deliveries.c.state == "sent")
+        .order_by(deliveries.c.id.desc())
+        .limit(_LATELY)
+    )
+    last_in, last_out = _latest(tx, mails_in), _latest(tx, mails_out)
+    return {
+        name: InboxGauges(
+            open=counted.get(name, (0, 0))[0],
+            unowned=counted.get(name, (0, 0))[1],
+            last_in=last_in.get(name),
+            last_out=last_out.get(name),
+        )
+        for name in inboxes
+    }
+
+
+def _latest(tx: Connection, rows: sa.Select[Any]) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for name, moment in tx.execute(rows).all():
+        found[name] = max(moment, found.get(name, moment))
+    return found
 
 
 def find_first_answer(tx: Connection, ticket: int) -> timedelta | None:
@@ -56,6 +103,10 @@ def find_first_answer(tx: Connection, ticket: int) -> timedelta | None:
     opened = tx.execute(sa.select(tickets.c.created_at).where(tickets.c.number == ticket)).scalar()
     answers = tx.execute(_ANSWERS.where(events.c.ticket == ticket)).scalars().all()
     return answers[0] - opened if opened is not None and len(answers) == 1 else None
+
+
+def _age(first: datetime | None, now: datetime) -> timedelta:
+    return max(now - first, timedelta()) if first else timedelta()
 
 
 def _count(

@@ -153,7 +153,7 @@ class Presence:
         try:
             others = self._own.execute(sa.select(gateways).where(gateways.c.name != self.name)).all()
             moment = _database_clock(self._own)
-            dead = [other for other in others if self._is_without_lock(self._own, other.name)]
+            dead = [other for other in others if _is_without_lock(self._own, other.name)]
             ended = [
                 other.name
                 for other in dead
@@ -167,19 +167,28 @@ class Presence:
             raise TemporaryError(f"database: {error.orig}") from error
         return [name for name in ended if self._take_back_from(name, now)]
 
-    def _is_without_lock(self, own: Connection, name: str) -> bool:
-        """Nobody holds the lock of this name: it is tried and let go at once."""
-        free = own.scalar(sa.select(sa.func.pg_try_advisory_lock(lock_of(name))))
-        if free:
-            own.execute(sa.select(sa.func.pg_advisory_unlock(lock_of(name))))
-        return bool(free)
-
     def _take_back_from(self, name: str, now: datetime) -> bool:
         with self._database.begin() as tx:
             buried = tx.execute(sa.delete(gateways).where(gateways.c.name == name)).rowcount == 1
             if buried:  # else another gateway did it
                 _take_back(tx, now, name)
         return buried
+
+
+def find_living(tx: Connection, is_gone: Callable[[str], bool]) -> list[tuple[str, datetime]]:
+    """The gateways that live, as far as can be told from here, and since when."""
+    rows = tx.execute(sa.select(gateways).order_by(gateways.c.started_at)).all()
+    shared = tx.dialect.name == "postgresql"
+    dead = {row.name for row in rows if is_gone(row.name) or (shared and _is_without_lock(tx, row.name))}
+    return [(row.name, row.started_at) for row in rows if row.name not in dead]
+
+
+def _is_without_lock(own: Connection, name: str) -> bool:
+    """Nobody holds the lock of this name: it is tried and let go at once."""
+    free = own.scalar(sa.select(sa.func.pg_try_advisory_lock(lock_of(name))))
+    if free:
+        own.execute(sa.select(sa.func.pg_advisory_unlock(lock_of(name))))
+    return bool(free)
 
 
 def _take_back(tx: Connection, now: datetime, owner: str | None) -> int:
