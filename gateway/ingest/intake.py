@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _MEMORY = 256 * 1024 * 1024
 _MOST_GUESSERS = 10_000
 _HOUR = 3600.0
+_COMMITS_A_SESSION = 4
+"""Each session waits for one commit; the others are of clients that went away meanwhile and may come again."""
 
 
 class Taken(Protocol):
@@ -53,7 +55,7 @@ class Rules:
     data_timeout: float = 600
     """Of one DATA, from 354 to the dot."""
     max_commands: int = 20
-    """Since the last mail that was taken, then 421."""
+    """Since the last mail that was offered whole, then 421."""
     memory: int = _MEMORY
     """For mails being received or committed, all sessions together; above: 452. At least four of max_size are used."""
     max_bad_tokens: int = 0
@@ -163,9 +165,15 @@ class Intake:
 
     # -------------------------------------------------------------- what is in flight
 
-    def has_room(self) -> bool:
-        """Whether a DATA may begin: free space on disk, and memory not full of mails that are not committed yet."""
-        return self._reserved < self._memory and self._has_space()
+    def find_trouble(self) -> str:
+        """Why no DATA may begin, a row of the table of replies; "" when it may.
+
+        "no-space": no space on disk, or memory full of mails that are not committed yet. "trouble": too many of those,
+        because the database stands and clients do not wait for it: small mails would be a queue without end.
+        """
+        if len(self.commits) >= _COMMITS_A_SESSION * self.rules.max_sessions:
+            return "trouble"
+        return "" if self._reserved < self._memory and self._has_space() else "no-space"
 
     def reserve(self, octets: int) -> bool:
         """Count octets kept in memory; False when there are too many, then nothing is counted."""

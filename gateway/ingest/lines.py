@@ -24,7 +24,8 @@ class LineReader(asyncio.StreamReader):
         super().__init__(limit=LONGEST, loop=loop)
         self._max_commands = max_commands
         self.commands = 0
-        """Since the last mail that was taken. aiosmtpd's own limit counts over the whole connection."""
+        """Since the last mail that was offered whole, or trouble of ours; aiosmtpd's own limit counts over the whole
+        connection. A client that hears 451 mail after mail has done nothing wrong and is to read that, not 421."""
 
     async def readuntil(self, separator: Any = b"\n") -> bytes:
         """The next command line. Raises ConnectionResetError at the end, LineRefused, TooManyCommands."""

@@ -183,6 +183,8 @@ class SmtpSession(SMTP):
         await super().push(_ENHANCED.get(text, text))
 
     async def _refuse(self, name: str) -> None:
+        if name in ("trouble", "no-space"):
+            self.reader.commands = 0
         self._log_refusal(name)
         await self.push(str(REPLIES[name]))
 
@@ -289,8 +291,8 @@ class SmtpSession(SMTP):
             await self._refuse("bad-sequence")
         elif arg:
             await self._refuse("bad-argument")
-        elif not self.intake.has_room():
-            await self._refuse("no-space")
+        elif trouble := self.intake.find_trouble():
+            await self._refuse(trouble)
         else:
             await self.push("354 End data with <CR><LF>.<CR><LF>")
             self.in_data = True
@@ -325,6 +327,7 @@ class SmtpSession(SMTP):
                 return
             raw = block.content()
             del block
+            self.reader.commands = 0
             envelope = self._make_envelope()
             commit = self.intake.commit(envelope, raw, reserved)
             reserved = 0
@@ -339,7 +342,6 @@ class SmtpSession(SMTP):
         except asyncio.CancelledError:
             commit.add_done_callback(self.intake.log_unseen_failure)
             raise
-        self.reader.commands = 0
         self.intake.count_guess(self.guesser, envelope.recipient)
         await self.push(f"250 2.0.0 Taken as {taken.journal_id}")
 

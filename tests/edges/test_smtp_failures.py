@@ -55,6 +55,28 @@ async def test_a_client_that_half_closes_after_the_dot_still_gets_its_answer(tmp
         assert len(running.mails) == 1
 
 
+async def test_clients_that_do_not_wait_for_a_commit_make_no_queue_without_end(tmp_path):
+    async with edge(tmp_path, unix=False, max_sessions=2) as running:
+        running.commit = gate = Gate()
+        for number in range(8):
+            async with session(running) as client:
+                await client.open_data()
+                await client.send(MAIL + b".\r\n")
+                await until(lambda number=number: len(running.listener.intake.commits) == number + 1)
+                client.reset()
+            await until(lambda: not running.listener.intake.sessions)
+        async with session(running) as client:
+            assert (await client.say("MAIL FROM:<ann@customer.test>")).code == 250
+            assert (await client.say("RCPT TO:<support@desk.test>")).code == 250
+            reply = await client.say("DATA")
+            assert (reply.code, reply.enhanced) == (451, "4.3.0")
+            assert (await client.say("RSET")).code == 250
+            gate.open.set()
+            await running.committed(8)
+            await until(lambda: not running.listener.intake.commits)
+            assert (await client.deliver()).code == 250
+
+
 async def test_a_timer_that_runs_out_during_the_commit_does_not_stop_it(tmp_path):
     async with edge(tmp_path, idle_timeout=0.2) as running:
         running.commit = gate = Gate()

@@ -280,6 +280,35 @@ async def test_one_address_may_not_take_all_connections_of_the_direct_listener(t
         assert (reply.code, reply.enhanced) == (421, "4.7.0")
 
 
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (True, "4.3.0 Temporary trouble here, try again later"),
+        (False, "4.3.1 Not enough storage here, try again later"),
+    ],
+)
+async def test_who_offers_mail_again_and_again_while_we_are_in_trouble_hears_of_the_trouble_each_time(
+    tmp_path, space, expected
+):
+    async def fail() -> None:
+        raise TemporaryError("the pool is empty")
+
+    async with edge(tmp_path) as running, session(running) as client:
+        running.commit, running.space = fail, space
+        for _ in range(30):
+            assert (await client.say("MAIL FROM:<ann@customer.test>")).code == 250
+            assert (await client.say("RCPT TO:<support@desk.test>")).code == 250
+            reply = await client.say("DATA")
+            if reply.code == 354:
+                reply = await client.say(MAIL + b".")
+            else:
+                assert (await client.say("RSET")).code == 250
+            assert reply.code in (451, 452)
+            assert reply.text.startswith(expected)
+        running.commit, running.space = None, True
+        assert (await client.deliver()).code == 250
+
+
 async def test_a_flood_of_commands_ends_the_session_but_a_long_session_of_mails_does_not(tmp_path):
     async with edge(tmp_path) as running:
         async with session(running) as client:
