@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
@@ -27,18 +28,7 @@ def record(tx: Connection, plan: Plan) -> None:
 
 def set_missing(tx: Connection, wanted: Iterable[TimerSet]) -> None:
     """Set those that are not there; what is there keeps its time."""
-    rows = [
-        {
-            "kind": timer.kind,
-            "ticket": timer.ticket,
-            "party": timer.party,
-            "due_at": timer.due_at,
-            "claim_at": timer.due_at,
-            "lease_owner": "",
-            "data": timer.data,
-        }
-        for timer in wanted
-    ]
+    rows = [_row(timer) for timer in wanted]
     if rows:
         tx.execute(insert_once(tx, timers), rows)
 
@@ -46,21 +36,22 @@ def set_missing(tx: Connection, wanted: Iterable[TimerSet]) -> None:
 def set_timers(tx: Connection, wanted: Iterable[TimerSet]) -> None:
     """Set or move timers. One that is claimed and moved meanwhile is due again at the new time."""
     # One row a key: PostgreSQL refuses a statement that would touch a row twice. The later one counts.
-    rows = {
-        (timer.kind, timer.ticket, timer.party): {
-            "kind": timer.kind,
-            "ticket": timer.ticket,
-            "party": timer.party,
-            "due_at": timer.due_at,
-            "claim_at": timer.due_at,
-            "lease_owner": "",
-            "data": timer.data,
-        }
-        for timer in wanted
-    }
+    rows = {(timer.kind, timer.ticket, timer.party): _row(timer) for timer in wanted}
     if not rows:
         return
     tx.execute(upsert(tx, timers, "due_at", "claim_at", "lease_owner", "data"), list(rows.values()))
+
+
+def _row(timer: TimerSet) -> dict[str, Any]:
+    return {
+        "kind": timer.kind,
+        "ticket": timer.ticket,
+        "party": timer.party,
+        "due_at": timer.due_at,
+        "claim_at": timer.due_at,
+        "lease_owner": "",
+        "data": timer.data,
+    }
 
 
 def clear(tx: Connection, ticket: int, kinds: Sequence[str] = (), party: int | None = None) -> int:

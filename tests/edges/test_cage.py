@@ -303,6 +303,17 @@ async def test_a_mail_whose_child_always_hangs_is_given_up_after_two_children() 
         assert len(stopped) >= 2
 
 
+def say_for(pid: int, words: bytes) -> None:
+    """Write into a child's end of its pipe, as a child would whose code was taken over."""
+    handle = os.pidfd_open(pid)
+    try:
+        theirs = take_descriptor(handle, 0)
+    finally:
+        os.close(handle)
+    with socket.socket(fileno=theirs) as pipe:
+        pipe.sendall(words)
+
+
 async def test_an_answer_that_is_no_answer_makes_the_mail_unreadable_at_once(caplog: pytest.LogCaptureFixture) -> None:
     """fault-33. A child whose code was taken over may write anything: a stranger writes into its end of the pipe."""
     async with running() as cage:
@@ -310,13 +321,7 @@ async def test_an_answer_that_is_no_answer_makes_the_mail_unreadable_at_once(cap
         os.kill(pid, signal.SIGSTOP)
         answer = read(cage, mail("lie to me"))
         await asyncio.sleep(0.1)
-        handle = os.pidfd_open(pid)
-        try:
-            theirs = take_descriptor(handle, 0)
-        finally:
-            os.close(handle)
-        with socket.socket(fileno=theirs) as pipe:
-            pipe.sendall(b"\x00\x00\x00\x05hello")
+        say_for(pid, b"\x00\x00\x00\x05hello")
         findings = await answer
         assert "malformed answer" in findings.message.unreadable
         assert cage.deaths == 1
@@ -331,13 +336,7 @@ async def test_an_answer_that_says_it_is_enormous_is_not_waited_for() -> None:
         os.kill(pid, signal.SIGSTOP)
         answer = read(cage, mail("lie to me"))
         await asyncio.sleep(0.1)
-        handle = os.pidfd_open(pid)
-        try:
-            theirs = take_descriptor(handle, 0)
-        finally:
-            os.close(handle)
-        with socket.socket(fileno=theirs) as pipe:
-            pipe.sendall(b"\xff\xff\xff\xff")
+        say_for(pid, b"\xff\xff\xff\xff")
         assert "malformed answer" in (await answer).message.unreadable
 
 

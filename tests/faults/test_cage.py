@@ -20,9 +20,9 @@ import pytest
 from gateway.demo.mail_client import read_mail, text_of, write_mail
 from gateway.settings import Cage
 from tests.support.descriptors import take_descriptor
-from tests.support.gateway import Gateway, in_background, wait_for
+from tests.support.gateway import Gateway, wait_for
 from tests.support.site import INBOX, signed
-from tests.support.smtp_sink import Sink, smtp_sink
+from tests.support.smtp_sink import Sink
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -31,12 +31,6 @@ OTHERS = ("Printer", "Scanner", "Plotter", "Router", "Mouse", "Keyboard")
 _GROWN = 8 << 20
 """Octets by which a reader grows when it gets the large mail, and never with the others."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    with in_background(smtp_sink()) as running:
-        yield running
 
 
 @pytest.fixture

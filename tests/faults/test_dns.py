@@ -20,7 +20,7 @@ from tests.faults.wallclock import WallClock
 from tests.support.dns_server import DnsServer, running_dns
 from tests.support.gateway import Gateway, in_background, published_zone, wait_for
 from tests.support.site import INBOX, signed
-from tests.support.smtp_sink import Sink, smtp_sink
+from tests.support.smtp_sink import Sink
 
 JANE, NOBODY = "jane@customer.test", "joe@nowhere.test"
 MINUTE = 60.0
@@ -37,12 +37,6 @@ class DeadServer(DnsServer):
 
     def answer(self, packet: bytes, tcp: bool) -> bytes | None:
         return None if self.dead or (tcp and not self.tcp) else super().answer(packet, tcp)
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    with in_background(smtp_sink()) as running:
-        yield running
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.support.imap_desk import Desk, make_mail
 from tests.support.imap_script import Peer, ScriptedServer
 from tests.support.oauth_provider import CLIENT, SECRET, Provider, oauth_provider
 from tests.support.site import INBOX
-from tests.support.smtp_sink import Sink, smtp_sink
+from tests.support.smtp_sink import Sink
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -54,12 +54,6 @@ class TokenServer(ScriptedServer):
         for peer in self.peers:
             if not peer.gone.is_set():
                 peer.writer.transport.get_extra_info("socket").shutdown(2)
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    with in_background(smtp_sink()) as running:
-        yield running
 
 
 @pytest.fixture

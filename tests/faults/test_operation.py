@@ -20,19 +20,13 @@ import pytest
 
 from gateway.demo.mail_client import read_mail, reply_to, text_of, write_mail
 from tests.support.databases import PostgresServer
-from tests.support.gateway import Gateway, in_background, wait_for
+from tests.support.gateway import Gateway, wait_for
 from tests.support.site import INBOX, signed
-from tests.support.smtp_sink import Sink, smtp_sink
+from tests.support.smtp_sink import Sink
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 JANE, ALICE, CAROL = "jane@customer.test", "alice@corp.test", "carol@corp.test"
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    with in_background(smtp_sink()) as running:
-        yield running
 
 
 @pytest.fixture

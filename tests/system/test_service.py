@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.mail_client import write_mail
-from tests.support.gateway import Gateway, in_background, wait_for
+from tests.support.gateway import Gateway, wait_for
 from tests.support.site import INBOX, signed
-from tests.support.smtp_sink import Sink, smtp_sink
+from tests.support.smtp_sink import Sink
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -25,13 +25,6 @@ ACTIVATE = (
     "os.execv(sys.argv[2], sys.argv[2:])"
 )
 """What systemd does for a socket unit: the socket as descriptor 3, and the number of the process that may use it."""
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    """Where outgoing mail goes."""
-    with in_background(smtp_sink()) as running:
-        yield running
 
 
 @pytest.fixture

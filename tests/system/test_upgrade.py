@@ -14,19 +14,13 @@ import sqlalchemy as sa
 from gateway.store.schema import REVISION
 from tests.faults.desk import build_shim
 from tests.support.databases import SQLITE_AND_POSTGRESQL, PostgresServer
-from tests.support.gateway import PATIENCE, in_background, wait_for
+from tests.support.gateway import PATIENCE, wait_for
 from tests.support.next_version import NEXT, NextVersion
 from tests.support.site import INBOX
-from tests.support.smtp_sink import Sink, smtp_sink
+from tests.support.smtp_sink import Sink
 from tests.system.upgrading import JANE, Desk, Sender, make_mail, offers
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    with in_background(smtp_sink()) as running:
-        yield running
 
 
 @pytest.fixture(params=SQLITE_AND_POSTGRESQL)
