@@ -12,9 +12,13 @@ import asyncio
 import base64
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+import pytest
+
+from tests.support.gateway import in_background
 
 
 @dataclass
@@ -214,3 +218,10 @@ async def smtp_sink(sink: Sink | None = None, *, implicit_tls: bool = False) -> 
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """Where the mail of a gateway in a process of its own goes."""
+    with in_background(smtp_sink()) as running:
+        yield running
