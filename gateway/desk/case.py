@@ -138,6 +138,11 @@ class Case:
         return self.settings.agents.get(self.facts.author_agent)
 
     @property
+    def role(self) -> str:
+        """The agent's role; "" of anybody else."""
+        return self.agent.role if self.agent else ""
+
+    @property
     def agent_person(self) -> Person | None:
         return self.facts.agents.get(self.facts.author_agent)
 

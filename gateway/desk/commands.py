@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from gateway.desk.argument_words import in_english
 from gateway.desk.spelling import did_you_mean, find_verb, normalise, original_tail, vocabulary
-from gateway.desk.verbs import BY_NAME, CONTRADICTIONS, EXAMPLES, STATUS_VERBS, fits
+from gateway.desk.verbs import BY_NAME, CONTRADICTIONS, STATUS_VERBS, examples_for, fits
 from gateway.model import Command, Orders
 from gateway.settings import Commands
 
@@ -293,9 +293,10 @@ def _without_blank_ends(lines: Sequence[str]) -> Sequence[str]:
     return kept
 
 
-def explain_mistake(orders: Orders, rules: Commands) -> dict[str, str]:
+def explain_mistake(orders: Orders, rules: Commands, role: str) -> dict[str, str]:
     """Why orders are held, for their author: ``verb`` and ``value`` that do not go together, or ``usage``, how the verb
-    is written whose argument nobody understood (examples, one a line). Empty where the hint says it.
+    is written whose argument nobody understood (examples, one a line; what ``role`` may use). Empty where the hint says
+    it.
     """
     if not orders.bad_line:
         verbs = [STATUS_VERBS.get(c.argument.lower(), c.verb) if c.verb == "status" else c.verb for c in orders.others]
@@ -310,7 +311,7 @@ def explain_mistake(orders: Orders, rules: Commands) -> dict[str, str]:
         return {"dressed": dressed}
     word = None if orders.hint else _WORD.search(normalise(orders.bad_line))
     verb = find_verb(word[0], Language.of(rules).names) if word else ""
-    return {"usage": "\n".join(EXAMPLES.get(verb, (f"#{verb}",)))} if verb else {}
+    return {"usage": "\n".join(examples_for(verb, role))} if verb else {}
 
 
 def stands_at_top(wanted: str, text: str, rules: Commands) -> bool:

@@ -26,7 +26,8 @@ from gateway.desk.case import Case
 from gateway.desk.deed import Act, Check, Deed, Problem, called, held_behind, trouble
 from gateway.desk.draft import Draft
 from gateway.desk.spelling import find_verb, vocabulary
-from gateway.desk.verbs import BY_NAME, EXAMPLES, STATUS_VERBS, plain
+from gateway.desk.telling import tell_owner
+from gateway.desk.verbs import BY_NAME, STATUS_VERBS, examples_for, plain, synopsis_for
 from gateway.model import Command, Instruction, Person, State, TicketChange
 
 _TEXT_VERBS = frozenset({"note", "send", "ask", "new"})
@@ -222,7 +223,8 @@ def _close(deed: Deed) -> str:
     assert ticket is not None
     # An answer opens a closed ticket: whoever answers and closes it again has closed it, and the history says so.
     if ticket.state is not State.CLOSED or any(event.kind == "answer" for event in deed.draft.events):
-        deed.draft.add_event("close", party=deed.person.party)
+        number = deed.draft.add_event("close", party=deed.person.party)
+        tell_owner(deed, "close", number)
         owner = deed.person.party if ticket.owner is None and deed.draft.changed.owner is None else None
         deed.draft.change(TicketChange(state=State.CLOSED, owner=owner))
         deed.draft.clear_timers("unclaimed", "unanswered", "waiting", "snooze", "followup")
@@ -239,7 +241,9 @@ def _open(deed: Deed) -> str:
         )
         deed.draft.explain(f"held event {held.event} admitted by {deed.person.agent}")
         return "admit"
-    deed.draft.add_event("open", party=deed.person.party)
+    number = deed.draft.add_event("open", party=deed.person.party)
+    if deed.ticket.state in (State.CLOSED, State.SPAM):
+        tell_owner(deed, "reopen", number)
     deed.draft.change(TicketChange(state=State.OPEN))
     deed.draft.clear_timers("snooze", "followup", "waiting")
     deed.draft.explain("open")
@@ -266,9 +270,9 @@ def _help(deed: Deed) -> str:
     verb = BY_NAME.get(topic)
     about = (
         {
-            "synopsis": verb.synopsis,
+            "synopsis": synopsis_for(verb, deed.case.role),
             "effect": verb.effect,
-            "examples": "\n".join(EXAMPLES.get(verb.name, (f"#{verb.name}",))),
+            "examples": "\n".join(examples_for(verb.name, deed.case.role)),
             # An own word of the site is another name like ours.
             "also": " ".join(f"#{name}" for name, meant in names.items() if meant == verb.name != name),
             "who": verb.who,

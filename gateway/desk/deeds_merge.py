@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from gateway.desk import assignment
@@ -18,6 +18,7 @@ from gateway.desk.deed import Deed, Problem, trouble
 from gateway.desk.draft import Draft
 from gateway.desk.expiring import set_expiry
 from gateway.desk.reminders import set_reminders
+from gateway.desk.telling import tell_joined, tell_merged
 from gateway.model import (
     Command,
     EventFact,
@@ -104,16 +105,18 @@ def merge(deed: Deed) -> str:
     waiting = [h for h in deed.ticket.held if not h.resolution and h.event not in decided]
     here = replace(deed.ticket, held=tuple(waiting))
     _copy_history(there, here, deed.person, deed.draft.events, deed.case.mail.id)
+    merged = [deed.ticket, *others.values()]
+    owner = _owner_of_both(deed.case, target, merged)
+    owned_by = owner.party if owner else 0
     _leave(deed.draft, here, target, deed.person)
-    _tell_owner(deed.draft, deed.ticket, target, deed.person)
+    told = {tell_merged(deed.draft, deed.ticket, target, deed.person, owned_by)}
     for ticket in others.values():
         side = Draft(replace(deed.case, ticket=ticket), reason="merge")
         _copy_history(there, ticket, deed.person)
         _leave(side, ticket, target, deed.person)
-        _tell_owner(side, ticket, target, deed.person)
+        told.add(tell_merged(side, ticket, target, deed.person, owned_by))
         deed.draft.beside(side.plan("merge"))
-    merged = [deed.ticket, *others.values()]
-    _take_in(there, deed, target, merged)
+    _take_in(there, deed, target, merged, told)
     first = there.events[0].number
     present = {p.party for p in target.participants}
     joined = dict.fromkeys(p.party for ticket in merged for p in ticket.participants if p.party not in present)
@@ -145,31 +148,34 @@ def _leave(draft: Draft, ticket: TicketFacts, target: TicketFacts, person: Perso
             draft.resolve(held.event, "merged")
 
 
-def _tell_owner(draft: Draft, ticket: TicketFacts, target: TicketFacts, person: Person) -> None:
-    """A colleague whose ticket was merged away learns where it went."""
-    owner = assignment.owner_of(draft.case, ticket)
-    if owner is not None and owner.party != person.party:
-        draft.notify("answered", [owner], author=person, reason="merge", data={"into": str(target.number)})
+def _owner_of_both(case: Case, target: TicketFacts, merged: Sequence[TicketFacts]) -> Person | None:
+    """Whose the ticket is that all of them become."""
+    return next((owner for owner in (assignment.owner_of(case, t) for t in (target, *merged)) if owner), None)
 
 
-def _take_in(draft: Draft, deed: Deed, target: TicketFacts, merged: Sequence[TicketFacts]) -> None:
-    """The other side: people, and what still waits for an answer."""
+def _take_in(
+    draft: Draft, deed: Deed, target: TicketFacts, merged: Sequence[TicketFacts], told: Collection[int]
+) -> None:
+    """The other side: people, and what still waits for an answer. ``told``: owners who know of the merge already."""
     case = deed.case
     people = tuple(dict.fromkeys(p.party for ticket in merged for p in ticket.participants))
     watching = tuple(dict.fromkeys((*target.watchers, *(w for ticket in merged for w in ticket.watchers))))
     draft.change(TicketChange(add_participants=people, watchers=watching))
-    owner = assignment.owner_of(case, target)
-    inherited = next((o for o in (assignment.owner_of(case, t) for t in merged) if o), None)
-    if owner is None and inherited is not None:
-        draft.change(TicketChange(owner=inherited.party))
+    owner, owned_by = assignment.owner_of(case, target), _owner_of_both(case, target, merged)
+    if owner is None and owned_by is not None:
+        draft.change(TicketChange(owner=owned_by.party))
     waits = any(ticket.state in (State.NEW, State.OPEN) for ticket in merged)
     if waits and target.state not in (State.NEW, State.OPEN):
-        owned = bool(owner or inherited)
+        owned = owned_by is not None
         draft.change(TicketChange(state=State.OPEN if owned else State.NEW))
         draft.clear_timers(*_TIMERS)
         set_reminders(draft, replace(case, ticket=target), owned=owned)
     mails = [e for e in draft.events if e.kind == "mail" and e.public]
-    if waits and mails and owner is not None and owner.party != deed.person.party:
+    if owner is None or owner.party in (deed.person.party, *told):
+        return
+    if not (waits and mails):
+        tell_joined(draft, owner, deed.person, ", ".join(f"#{ticket.number}" for ticket in merged))
+    else:
         author = next((p for ticket in merged for p in ticket.participants if p.party == mails[-1].party), None)
         draft.notify("customer-reply", [owner], about=mails[-1].number, author=author)
 

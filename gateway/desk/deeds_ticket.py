@@ -12,6 +12,7 @@ from gateway.desk.case import Case
 from gateway.desk.deed import Deed, Problem, held_behind, trouble
 from gateway.desk.offering import offer
 from gateway.desk.reminders import set_reminders
+from gateway.desk.telling import tell_owner
 from gateway.model import Command, State, TicketChange
 from gateway.settings import Inbox
 
@@ -129,7 +130,8 @@ def spam(deed: Deed) -> str:
         deed.draft.explain(f"held event {held.event} rejected as spam by {deed.person.agent}")
         return "discard"
     if deed.ticket.state is not State.SPAM:
-        deed.draft.add_event("spam", party=deed.person.party)
+        number = deed.draft.add_event("spam", party=deed.person.party)
+        tell_owner(deed, "spam", number)
         deed.draft.change(TicketChange(state=State.SPAM))
         deed.draft.clear_timers("unclaimed", "unanswered", "waiting", "snooze", "followup")
         deed.draft.explain("closed as spam")
@@ -158,7 +160,8 @@ def notspam(deed: Deed) -> str:
         if deed.ticket.state is not State.SPAM:
             return f"unblock {address}"
     owned = assignment.owner_of(deed.case, deed.ticket) is not None
-    deed.draft.add_event("notspam", party=deed.person.party)
+    number = deed.draft.add_event("notspam", party=deed.person.party)
+    tell_owner(deed, "reopen", number)
     deed.draft.change(TicketChange(state=State.OPEN if owned else State.NEW))
     set_reminders(deed.draft, deed.case, owned=owned)
     deed.draft.explain("no spam, open again")

@@ -80,7 +80,7 @@ def hold_answer(
         return tell_author(case, reason, data=data)
     draft = Draft(case, reason=reason)
     person = case.agent_person
-    why = explain_mistake(case.orders, case.settings.commands) if reason == "command" else {}
+    why = explain_mistake(case.orders, case.settings.commands, case.role) if reason == "command" else {}
     facts = {"hint": case.orders.hint or "", "bad_line": case.orders.bad_line, **why, **(data or {})}
     held = _hold_event(draft, case, person, {**facts, "other": str(other or "")}, reason=reason, text=text)
     if person is not None:

@@ -107,7 +107,7 @@ def _trouble(case: Case) -> tuple[str, dict[str, str]]:
         return "dead-link", {}
     if orders.held:
         said = orders.bad_line or orders.text.strip().partition("\n")[0]
-        usage = explain_mistake(orders, case.settings.commands).get("usage", "")
+        usage = explain_mistake(orders, case.settings.commands, case.role).get("usage", "")
         verb = usage.partition("\n")[0].partition(" ")[0].removeprefix("#")
         if verb and not BY_NAME[verb].subject:
             return "no-ticket", {"verb": verb}

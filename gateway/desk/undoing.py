@@ -17,6 +17,8 @@ from gateway.desk.deed import Deed, Problem, trouble
 from gateway.desk.deeds_merge import part, rejoin
 from gateway.desk.draft import Draft
 from gateway.desk.reminders import set_reminders
+from gateway.desk.retelling import tell_undone
+from gateway.desk.telling import tell_owner
 from gateway.model import Command, EventFact, State, TicketChange, TicketFacts
 
 UNDO_FOR = timedelta(days=30)
@@ -195,13 +197,16 @@ def undo(deed: Deed) -> str:
     found = find_undo(deed.case)
     assert isinstance(found, Undoing)
     draft, was = deed.draft, found.was
-    draft.add_event("withdraw" if found.relayed else "undo", party=deed.person.party, answers=found.event.number)
+    kind = "withdraw" if found.relayed else "undo"
+    line = draft.add_event(kind, party=deed.person.party, answers=found.event.number)
     for number in found.relayed:
         draft.withdraw(number)
     back = _columns_back(deed.ticket, was)
     if back.get("owner") and not _is_there(deed.case, back["owner"]):
         back["owner"] = 0  # who had it before has left since: it is everybody's, and its clock says so
     _put_back(draft, back, was)
+    if deed.ticket.state in (State.CLOSED, State.SPAM) and back.get("state"):
+        tell_owner(deed, "reopen", line)
     until = _slept_until(deed.ticket, was)
     if until is not None:
         draft.change(TicketChange(snoozed_until=until))
@@ -221,11 +226,13 @@ def undo(deed: Deed) -> str:
     if was.get("split"):
         rejoin(deed, int(was["split"]))
     draft.explain(f"event {found.event.number} of {deed.person.agent} undone")
-    return _say_undone(deed.ticket, found)
+    return _say_undone(deed.case, found, back | ({"snoozed_until": until.isoformat()} if until else {}))
 
 
-def _say_undone(ticket: TicketFacts, found: Undoing) -> str:
+def _say_undone(case: Case, found: Undoing, back: Mapping[str, Any]) -> str:
     """What is where now, for the confirmation: tickets that part or join again are named."""
+    ticket = case.ticket
+    assert ticket is not None
     if found.was.get("merge"):
         parted = ", ".join(f"#{was['number']}" for was in found.was["merge"])
         later = (e for e in ticket.events if e.number > found.event.number and "from" not in e.data)
@@ -233,7 +240,7 @@ def _say_undone(ticket: TicketFacts, found: Undoing) -> str:
         return f"undo-merge {parted}" + ("\nundo-stays" if stays else "")
     if found.was.get("split"):
         return f"undo-split #{found.was['split']}"
-    return "undo-answer" if found.relayed else "undo"
+    return tell_undone(case, found.event, found.was, back)
 
 
 def _is_there(case: Case, party: int) -> bool:

@@ -189,6 +189,21 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 """Verb -> how it is written, for ``#help VERB``; a verb without any is written as its name."""
 
+_LEADS_OWN = re.compile(r"\bquarantine\b|\bq\d+\b")
+"""In an example: the list of stopped mail and its rows, which are for leads."""
+
+
+def examples_for(verb: str, role: str) -> tuple[str, ...]:
+    """How a verb is written, one example each, less what a person of this role may not do."""
+    lines = EXAMPLES.get(verb, (f"#{verb}",))
+    return lines if role == "lead" else tuple(line for line in lines if not _LEADS_OWN.search(line))
+
+
+def synopsis_for(verb: Verb, role: str) -> str:
+    """What may follow a verb when a person of this role writes it."""
+    return verb.synopsis if role == "lead" else verb.synopsis.replace("|quarantine", "")
+
+
 STATUS_VERBS = {
     **dict.fromkeys(("solved", "closed", "resolved", "done"), "close"),
     **dict.fromkeys(("pending", "waiting"), "wait"),

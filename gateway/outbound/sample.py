@@ -73,6 +73,7 @@ def samples(settings: Settings, to: str = "alice") -> Mapping[str, Sample]:
         "customer-reply": about(8, "customer-reply", author=_JANE, data={"cc": "accounting@customer.example"}),
         "answered": about(4, "answered"),
         "taken": about(4, "answered", reason="claim"),
+        "closed": about(4, "answered", reason="close"),
         "reminder": about(
             8, "reminder", data={"step": "unanswered", "waited": "14400", "next_at": _LATER, "next_who": "Carol"}
         ),

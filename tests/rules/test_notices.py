@@ -71,6 +71,13 @@ VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
     "answered": (story.ticket(9), n("answered", to=BOB, event=10, about=4, author=ALICE)),
     "answered-taken": (story.ticket(9), n("answered", to=BOB, about=4, author=ALICE, data={"taken": "1"})),
     "taken": (story.ticket(9), n("answered", to=BOB, about=4, author=ALICE, reason="claim")),
+    **{
+        f"closed-{how}": (
+            story.ticket(9),
+            n("answered", to=ALICE, about=4, author=BOB, reason=how, data={"from": "#4830, #4831"}),
+        )
+        for how in ("close", "spam", "reopen", "joined")
+    },
     "unproven": (
         UNPROVEN,
         n("unproven", event=11, about=10, author=JANE, reason="author-unproven", data={"address": JANE.address}),

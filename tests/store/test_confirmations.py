@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.desk import retelling
 from gateway.desk.draft import NOTICE_EVENTS
-from gateway.model import OutboundMail
-from gateway.outbound.words import default_folder
+from gateway.model import OutboundMail, State
+from gateway.outbound.words import Words, default_folder
 from gateway.store.database import Database
 from tests.store.test_resending import PAT, fail_asking
-from tests.store.test_verbs import ALICE, BOB, DESK, JANE, TOM, Desk, both, first, to
+from tests.store.test_verbs import ALICE, BOB, CAROL, DESK, JANE, TOM, Desk, both, first, to
 from tests.support.spine import text_of
 
 GERMAN = replace(DESK, ticketgate=replace(DESK.ticketgate, language="de", timezone="Europe/Berlin"))
@@ -106,6 +107,96 @@ def test_another_verb_of_a_subject_is_answered_with_how_it_is_written(desk: Desk
         said
     )
     assert "#digest hourly" in text_of(said)
+
+
+@pytest.mark.parametrize("asked", ["#list foo", "#help list"])
+def test_the_list_of_stopped_mail_is_offered_to_leads_only(desk: Desk, asked: str) -> None:
+    (plain,) = desk.write(ALICE, "", subject=asked, message_id="<list@corp.test>")
+    assert "#list snoozed" in text_of(plain) and "quarantine" not in text_of(plain)
+    (leads,) = desk.write(CAROL, "", subject=asked, message_id="<list2@corp.test>")
+    assert "#list quarantine" in text_of(leads)
+
+
+def test_a_held_mistake_offers_only_what_its_author_may_use(desk: Desk, offer: OutboundMail) -> None:
+    said = text_of(to(desk.reply(ALICE, offer, "#list foo\nHello Jane"), ALICE))
+    assert "#list snoozed" in said and "quarantine" not in said
+    assert "\n  #notspam q17" not in text_of(to(desk.reply(ALICE, offer, "#help notspam"), ALICE))
+
+
+# ------------------------------------------------------------------ undo
+
+UNDONE = [
+    # done before, the command, what its undo says
+    (
+        ("#assign bob",),
+        "#claim",
+        "#1 undone: taking it. It is Bob's again.",
+        "#1 rückgängig gemacht: das Übernehmen. Es hat wieder Bob.",
+    ),
+    (
+        ("#claim",),
+        "#assign bob",
+        "#1 undone: giving it to Bob. It is yours again.",
+        "#1 rückgängig gemacht: die Übergabe an Bob. Es ist wieder deins.",
+    ),
+    (
+        (),
+        "#close\n#prio high",
+        "#1 undone: closing it, its priority. It is free for anyone again; its priority is normal again.",
+        "#1 rückgängig gemacht: das Schließen, die Dringlichkeit. Es ist wieder frei; die Dringlichkeit ist wieder "
+        "normal.",
+    ),
+    (
+        ("#snooze 2026-12-01",),
+        "#open",
+        "#1 undone: opening it. It is hidden until Tue, 1 Dec 2026, 09:00 again.",
+        "#1 rückgängig gemacht: das Öffnen. Es ist wieder verborgen bis Di., 1. Dez. 2026, 09:00.",
+    ),
+    (
+        (f"#cc {TOM}",),
+        f"#uncc {TOM}",
+        "#1 undone: tom@shop.test out of the conversation. tom@shop.test takes part in it again.",
+        "#1 rückgängig gemacht: tom@shop.test nicht mehr im Gespräch. tom@shop.test gehört wieder zum Gespräch.",
+    ),
+    (
+        (),
+        "#away to bob",
+        "#1 undone: your absence. You are here.",
+        "#1 rückgängig gemacht: deine Abwesenheit. Du bist da.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "order", "english", "german"), UNDONE, ids=[order for _, order, *_ in UNDONE])
+def test_an_undo_says_what_was_undone_and_what_holds_again(
+    desk: Desk, language: str, before: tuple[str, ...], order: str, english: str, german: str
+) -> None:
+    offer = to(desk.write(JANE, "We have 10 licences, not 12."), ALICE)
+    for earlier in before:
+        desk.reply(ALICE, offer, earlier)
+    said = to(desk.reply(ALICE, offer, order), ALICE)
+    assert first([to(desk.tap(ALICE, said, "undo"), ALICE)]) == say(language, english, german)
+
+
+def test_an_undo_says_nothing_of_what_a_colleague_changed_since(desk: Desk, offer: OutboundMail, language: str) -> None:
+    news = to(desk.reply(ALICE, offer, "#claim\n#prio high\n#note @bob look"), BOB)
+    desk.reply(BOB, news, "#prio low")
+    said = first([to(desk.reply(ALICE, offer, "#undo"), ALICE)])
+    assert said == say(
+        language,
+        "#1 undone: taking it. It is free for anyone again; what was changed since stays as it is.",
+        "#1 rückgängig gemacht: das Übernehmen. Es ist wieder frei; was seither geändert wurde, bleibt.",
+    )
+
+
+def test_every_deed_that_is_undone_has_words(desk: Desk) -> None:
+    words = Words(default_folder(), "en", "UTC"), Words(default_folder(), "de", "UTC")
+    codes = re.findall(r'yield \(?"([a-z-]+)"', (GATEWAY / "desk" / "retelling.py").read_text())
+    again = {*codes, "mine", "owner", "watching", "muted", "neither", "stays", *map(str, set(State) - {State.SNOOZED})}
+    for said in words:
+        assert not [kind for kind in retelling.CHANGES if not said.knows(f"undone_{kind}")]
+        assert not [name for name in retelling.CHOICES if not said.knows(f"undone_my-{name}")]
+        assert not [code for code in again if not said.knows(f"again_{code}")]
 
 
 # ------------------------------------------------------------------ undo of a merge

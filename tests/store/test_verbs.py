@@ -550,7 +550,7 @@ def test_owners_are_told_of_a_merge_that_touches_their_ticket(desk: Desk) -> Non
     alices = desk.reply(ALICE, offer_of(desk, 2, ALICE), "#prio high")[0]
     desk.reply(BOB, bobs_two, "#claim")
     out = desk.reply(ALICE, alices, "#merge 1")
-    assert "#2 is part of 1 now - it was yours" in text_of(to(out, BOB))
+    assert "#2 is part of #1 now - that is yours" in text_of(to(out, BOB))
     desk.write(JANE, "And a third.", subject="Third")
     desk.reply(BOB, bobs_one, "Fixed.")
     out = desk.reply(ALICE, offer_of(desk, 3, ALICE), "#merge 1")
@@ -659,7 +659,7 @@ def test_the_first_mail_cannot_be_split_off_and_no_number_is_lost(desk: Desk, of
 def test_the_last_command_is_undone_and_then_the_one_before(desk: Desk, offer: OutboundMail) -> None:
     desk.reply(ALICE, offer, "#prio high")
     desk.reply(ALICE, offer, "#claim")
-    assert first(desk.reply(ALICE, offer, "#undo")) == "#1 undone."
+    assert first(desk.reply(ALICE, offer, "#undo")) == "#1 undone: taking it. It is free for anyone again."
     assert (desk.ticket().owner, desk.ticket().state, desk.ticket().priority) == (None, State.NEW, "high")
     desk.reply(ALICE, offer, "#undo")
     assert desk.ticket().priority == "normal"

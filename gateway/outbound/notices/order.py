@@ -26,6 +26,7 @@ from gateway.outbound.notices.rows import (
 )
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.notices.ticket import agent_row, direct_thread, root_thread, writing
+from gateway.outbound.notices.undone import say_undone
 from gateway.outbound.onetap import Link, make_links
 
 _TAPPED_ROWS = 10
@@ -48,7 +49,9 @@ def _done(scene: Scene) -> list[str]:
     said = []
     for line in scene.notice.data.get("done", "").splitlines():
         verb, _, value = line.strip().partition(" ")
-        if verb:
+        if verb == "undo":
+            said.append(say_undone(scene, value))
+        elif verb:
             key = f"done_{verb}" if scene.words.knows(f"done_{verb}") else "done_other"
             value = say_decided(scene) or value if verb == "before" else value
             shown = _worded(scene, "prio", value) if verb == "prio" else _value(scene, value)

@@ -184,17 +184,19 @@ def _together(scene: Scene) -> str:
 def write_answered(scene: Scene) -> Writing:
     """A colleague answered or took the ticket: for watchers and for the owner it was taken from."""
     if scene.notice.reason in ("claim", "claimed", "assign", "merge", "move"):
-        return _taken(scene)
+        return _taken(scene, "taken.txt")
+    if scene.notice.reason in ("close", "spam", "reopen", "joined"):
+        return _taken(scene, "closed.txt")
     return _news(scene, "answered.txt", ticket_event="answered", from_name=via(scene, scene.notice.author))
 
 
-def _taken(scene: Scene) -> Writing:
-    """Somebody else has the ticket now: one line, no mail to show."""
+def _taken(scene: Scene, template: str) -> Writing:
+    """Somebody else has the ticket now, or did something to it: one line, no mail to show."""
     return writing(
         agent_row(scene, "a", scene.notice.event),
         root_thread(scene, thread.about(scene.ticket, scene.recipient, scene.notice.about, scene.notice.event)),
         from_name=via(scene, scene.notice.author),
-        text=scene.render("taken.txt", author_first=scene.first(scene.notice.author)),
+        text=scene.render(template, author_first=scene.first(scene.notice.author)),
         ticket_event="answered",
     )
 
@@ -315,6 +317,7 @@ def write_note(scene: Scene) -> Writing:
         "note.txt",
         text=scene.event_text(notice.about) or readable(notice.text),
         author_first=scene.first(author),
+        ended=_ended_with(scene),
         files=[p.name for p in parts],
         left_out=left_out,
     )
@@ -326,6 +329,13 @@ def write_note(scene: Scene) -> Writing:
         parts=parts,
         ticket_event="note",
     )
+
+
+def _ended_with(scene: Scene) -> str:
+    """ "close" or "spam" when the mail with the note did that as well, so that its readers need no second notice."""
+    note = scene.find_event(scene.notice.about)
+    lines = (e for e in scene.ticket.events if note and e.number > note.number and e.kind in ("close", "spam"))
+    return next((e.kind for e in lines if note and (e.at, e.party) == (note.at, note.party)), "")
 
 
 def _is_known(scene: Scene) -> bool:
