@@ -46,6 +46,7 @@ from gateway.outbound.compose import compose_all
 from gateway.outbound.relay import relay_text
 from gateway.outbound.unreachable import write_unreachable
 from gateway.outbound.words import Words
+from gateway.questions import with_files
 from gateway.settings import Settings
 from gateway.store import (
     answers,
@@ -381,14 +382,14 @@ def _begin(tx: Connection, case: Case) -> Case:
 
 
 def _ask(tx: Connection, case: Case) -> Case:
-    """What the orders want to read: tickets by number, lists, searches, mails as they came."""
+    """What the orders want to read: tickets by number, lists, searches, mails as they came and their files."""
     asked = find_questions(case)
     case = _with_tickets(tx, case, asked.tickets)
     if asked.tickets:
         asked = find_questions(case)  # mails of a ticket are asked for once it is known that the agent may see it
     return replace(
         case,
-        answers=answers.answer(tx, asked.questions),
+        answers=with_files(answers.answer(tx, asked.questions), case.findings.unpacked),
         list_number=answers.take_list_numbers(tx, asked.lists) if asked.lists else 0,
     )
 

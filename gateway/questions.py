@@ -8,7 +8,7 @@ answer. All of them are about the inboxes named in them and nothing else; who ma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gateway.model import Attachment, Person, State
@@ -82,18 +82,24 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Originals:
-    """The mails of a ticket as they came, oldest first; those of ``events`` when some are named. -> tuple[Original]"""
+    """The mails of a ticket as they came, oldest first; those of ``events`` when some are named. -> tuple[Original]
+
+    ``bare``: without their octets, for whoever wants no more than to know them by their SHA-256.
+    """
 
     ticket: int
     events: tuple[int, ...] = ()
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
-    """One mail as it came."""
+    """One mail as it came. ``files``: its parts, if it was read once more for them (unpacking.py); None: it was not."""
 
     event: int
     raw: bytes
+    sha256: str = ""
+    files: tuple[Attachment, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +192,16 @@ class EventLog:
 Question = Listing | Changed | Search | Originals | Copies | Stopped | Log
 Answer = tuple[TicketLine, ...] | tuple[Original, ...] | tuple[Copy, ...] | tuple[StoppedMail, ...] | EventLog
 Answers = Mapping[Question, Answer]
+
+
+def with_files(answers: Answers, unpacked: Mapping[str, tuple[Attachment, ...]]) -> Answers:
+    """The answers, each mail among them with the files that were read of it."""
+
+    def filled(answer: Answer) -> Answer:
+        if not isinstance(answer, tuple):
+            return answer
+        return tuple(  # type: ignore[return-value]
+            replace(one, files=unpacked.get(one.sha256)) if isinstance(one, Original) else one for one in answer
+        )
+
+    return {question: filled(answer) for question, answer in answers.items()} if unpacked else answers

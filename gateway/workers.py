@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway import clockwork, deliver, maillog, pipeline
+from gateway import clockwork, deliver, maillog, pipeline, unpacking
 from gateway.analysis.cage import Cage, Resolver
 from gateway.clock import clock
 from gateway.errors import TemporaryError
@@ -150,6 +150,7 @@ class Intake:
             findings = await pipeline.read(mail, self._cage, self._resolver)
             settings = self._settings()
             findings = await pipeline.compare(mail, findings, self._cage, self._database, settings)
+            findings = await unpacking.unpack(mail, findings, self._cage, self._database, settings)
             plan = await self._database.write(lambda tx: pipeline.process(tx, mail, findings, settings, clock()))
         except asyncio.CancelledError:
             raise

@@ -26,6 +26,7 @@ from gateway.analysis.reading_rules import Rules, original
 from gateway.analysis.wire import LENGTH, MAX_ANSWER, Hello, Request, frame, read_findings
 from gateway.errors import TemporaryError
 from gateway.model import (
+    Attachment,
     AuthenticationResults,
     Body,
     Comparison,
@@ -191,6 +192,14 @@ class Cage:
             return replace(findings, elapsed_ms=elapsed)
         comparison = Comparison(ticket=conversation.ticket, events=conversation.events, body=again.body)
         return replace(findings, comparison=comparison, elapsed_ms=elapsed)
+
+    async def unpack(self, raw: bytes, envelope: Envelope) -> tuple[Attachment, ...]:
+        """The files of a mail that was read before, under the limits of every reading; never raises for what it holds.
+
+        A mail on which two readers die is its only file. Raises TemporaryError like ``examine``.
+        """
+        found = await self._ask(Request(raw=raw, envelope=envelope, only_files=True))
+        return found.message.attachments
 
     async def _ask(self, request: Request) -> Findings:
         if self._closed:

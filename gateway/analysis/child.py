@@ -15,7 +15,7 @@ import socket
 import sys
 from datetime import UTC, datetime
 
-from gateway.analysis.examine import compare, examine, examine_authentication
+from gateway.analysis.examine import compare, examine, examine_authentication, unpack
 from gateway.analysis.wire import LENGTH, Hello, Request, frame, read_hello, read_request
 from gateway.model import Envelope, Findings
 
@@ -106,6 +106,8 @@ def main() -> None:
 def _answer(request: Request, hello: Hello) -> Findings:
     if request.message is not None:
         return compare(request.message, request.known)
+    if request.only_files:
+        return unpack(request.raw)
     read = examine_authentication if request.only_authentication else examine
     return read(request.raw, request.envelope, request.records, hello.rules)
 

@@ -29,7 +29,8 @@ class Hello:
 class Request:
     """One mail to read; ``only_authentication`` when the rest is known already.
 
-    With ``known`` only the text of ``message``, read before, is to be taken apart beside what had been said.
+    With ``known`` only the text of ``message``, read before, is to be taken apart beside what had been said. With
+    ``only_files`` nothing but the files are wanted.
     """
 
     raw: bytes
@@ -38,6 +39,7 @@ class Request:
     known: tuple[Said, ...] = ()
     records: dict[str, DnsAnswer] = field(default_factory=dict)
     only_authentication: bool = False
+    only_files: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()

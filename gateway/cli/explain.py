@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway import pipeline
+from gateway import pipeline, unpacking
 from gateway.analysis.cage import Cage
 from gateway.analysis.reading_rules import Rules, rules_of
 from gateway.cli.exits import NOUSER, OK
@@ -164,6 +164,7 @@ async def _dry_run(options: argparse.Namespace, settings: Settings, database: Da
         row = InboundMail(id=0, envelope=envelope, sha256=hashlib.sha256(raw).hexdigest(), raw=raw)
         findings = await pipeline.read(row, cage, Resolver(settings.authentication.resolver))
         findings = await pipeline.compare(row, findings, cage, database, settings)
+        findings = await unpacking.unpack(row, findings, cage, database, settings)
     finally:
         await cage.close()
     decision = _decide(database, settings, row, findings, now)

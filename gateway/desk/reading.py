@@ -21,6 +21,7 @@ from gateway.desk.draft import Draft
 from gateway.desk.exporting import zip_ticket
 from gateway.desk.lines import is_late, may_read, say_who, served_by, tell_owner, tell_wait
 from gateway.desk.searching import SearchError, read_search
+from gateway.desk.shown_files import gather_files, wanted_files
 from gateway.model import Attachment, Command, State, TicketFacts
 from gateway.questions import Listing, Original, Originals, Question, Search, Stopped, StoppedMail, TicketLine
 
@@ -71,17 +72,17 @@ def ask_mails(case: Case, command: Command) -> tuple[Question, ...]:
     ticket, part = _target(case, command), read_reference(command.argument)[1]
     if ticket is None or not (part or command.verb == "export"):
         return ()
-    return (Originals(ticket.number, _wanted_events(ticket, part)),)
+    if part != "files":
+        return (Originals(ticket.number),)
+    return (Originals(ticket.number, _mails_with_files(case, ticket) or (-1,), bare=True),)
 
 
-def _wanted_events(ticket: TicketFacts, part: str) -> tuple[int, ...]:
-    """ "files": only mails that carry some; every mail else."""
-    with_files = tuple(e.number for e in ticket.events if e.attachments and e.journal)
-    return (with_files or (-1,)) if part == "files" else ()
+def _mails_with_files(case: Case, ticket: TicketFacts) -> tuple[int, ...]:
+    return wanted_files(ticket, case.match.event if ticket.number == case.match.ticket else 0)
 
 
 def show(deed: Deed) -> str:
-    """The ticket, newest message first; raw, files, all: the mails themselves too. For a lead, a row of the list."""
+    """The ticket, newest message first; raw, all: the mails themselves too; files: theirs. For a lead, a listed row."""
     if names_rows(deed.command):
         return show_row(deed)
     return _tell(deed)
@@ -104,7 +105,11 @@ def _tell(deed: Deed, files: tuple[Attachment, ...] = ()) -> str:
     case, verb = deed.case, deed.command.verb
     ticket, part = _target(case, deed.command), read_reference(deed.command.argument)[1]
     assert ticket is not None
-    if verb == "show" and part:
+    facts = {"verb": verb, "part": part}
+    if verb == "show" and part == "files":
+        files, told = gather_files(ticket, _mails_with_files(case, ticket), _originals(deed, ticket))
+        facts |= told
+    elif verb == "show" and part:
         # No type of its own: message/rfc822 may not be encoded, and a mail as it came may hold any octet.
         files = tuple(
             _attach(f"{ticket.number}-{mail.event}.eml", "application/octet-stream", mail.raw)
@@ -117,7 +122,7 @@ def _tell(deed: Deed, files: tuple[Attachment, ...] = ()) -> str:
         [deed.person],
         in_reply_to=case.findings.message.message_id,
         attachments=files,
-        data={"verb": verb, "part": part},
+        data=facts,
     )
     draft.explain(f"{verb} {ticket.number} for {deed.person.agent}")
     if elsewhere:

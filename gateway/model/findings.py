@@ -140,5 +140,6 @@ class Findings:
     authentication: AuthenticationResults = AuthenticationResults()
     away_until: date | None = None  # of an away notice: last day away or first day back, as it names it
     comparison: Comparison | None = None  # when the text repeats what the ticket it answers contains
+    unpacked: Mapping[str, tuple[Attachment, ...]] = field(default_factory=dict)  # SHA-256 of a mail asked for -> files
     needs: tuple[str, ...] = ()  # record keys still lacking; authentication is provisional while not empty
     elapsed_ms: float = 0.0

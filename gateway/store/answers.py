@@ -208,9 +208,9 @@ def _originals(tx: Connection, asked: Originals) -> tuple[Original, ...]:
         statement = statement.where(events.c.number.in_(asked.events))
     found = []
     for number, sha256 in tx.execute(statement).all():
-        raw = raw_mail.load(tx, sha256)
+        raw = b"" if asked.bare else raw_mail.load(tx, sha256)
         if raw is not None:
-            found.append(Original(event=number, raw=raw))
+            found.append(Original(event=number, raw=raw, sha256=sha256))
     return tuple(found)
 
 

@@ -45,19 +45,25 @@ def recall_conversation(tx: Connection, clues: Clues, mail: InboundMail) -> Conv
     when there is no such ticket or nothing was said in it. Whether the mail really is of that ticket is decided later:
     only then the comparison counts.
     """
-    number = next(_proposed(tx, clues), 0)
-    for _ in range(_MOST_MERGES):
-        merged_into = tx.execute(_MERGED_INTO, {"its_number": number}).scalar() if 0 < number <= MAX_NUMBER else None
-        if not merged_into:
-            break
-        number = merged_into
-    if not 0 < number <= MAX_NUMBER:
+    number = find_proposed(tx, clues)
+    if not number:
         return None
     rows = tx.execute(_SAID, {"its_number": number, "arrived": mail.envelope.received_at, "own": mail.id}).all()
     if not rows:
         return None
     said = tuple(Said(text=row.text, ours=row.kind == "answer") for row in rows)
     return Conversation(ticket=number, events=tuple(row.number for row in rows), said=said)
+
+
+def find_proposed(tx: Connection, clues: Clues) -> int:
+    """The one ticket the clues propose first, or where that went by merges; 0 for none. Nobody may do anything yet."""
+    number = next(_proposed(tx, clues), 0)
+    for _ in range(_MOST_MERGES):
+        merged_into = tx.execute(_MERGED_INTO, {"its_number": number}).scalar() if 0 < number <= MAX_NUMBER else None
+        if not merged_into:
+            break
+        number = merged_into
+    return number if 0 < number <= MAX_NUMBER else 0
 
 
 def _proposed(tx: Connection, clues: Clues) -> Iterator[int]:

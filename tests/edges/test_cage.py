@@ -252,6 +252,34 @@ async def test_a_mail_that_exhausts_a_childs_memory_becomes_unreadable_and_the_o
         assert cage.deaths == 2
 
 
+def with_file(name: str, content: str) -> bytes:
+    head, _, text = mail("See the file.").partition(b"\r\n\r\n")
+    head = head.replace(b"text/plain; charset=utf-8", b"multipart/mixed; boundary=x")
+    part = f'Content-Type: text/plain\r\nContent-Disposition: attachment; filename="{name}"\r\n\r\n{content}'
+    return head + b"\r\n\r\n--x\r\n\r\n" + text + b"\r\n--x\r\n" + part.encode() + b"\r\n--x--\r\n"
+
+
+async def test_the_files_of_an_old_mail_are_taken_out_inside_and_nothing_else_comes_back() -> None:
+    async with running() as cage:
+        (file,) = await cage.unpack(with_file("list.txt", "twelve licences"), ENVELOPE)
+        assert (file.name, file.content.strip()) == ("list.txt", b"twelve licences")
+        assert await cage.unpack(mail("no file at all"), ENVELOPE) == ()
+
+
+async def test_a_mail_that_kills_whoever_takes_its_files_out_is_its_only_file() -> None:
+    async with running():
+        (pid,) = await ready_children()
+        size = memory_of(pid)
+    async with running(memory=size + len(HUGE) * 5 // 2) as cage:
+        await ready_children()
+        hostile = asyncio.ensure_future(cage.unpack(HUGE, ENVELOPE))
+        other = asyncio.ensure_future(cage.unpack(with_file("list.txt", "twelve"), ENVELOPE))
+        (file,) = await hostile
+        assert (file.name, file.content) == ("original.eml", HUGE)
+        assert [one.name for one in await other] == ["list.txt"]
+        assert cage.deaths == 2
+
+
 async def test_a_mail_that_takes_too_much_processor_time_becomes_unreadable() -> None:
     async with running(cpu=0, wall=30) as cage:
         await ready_children()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import parseaddr
 
 import sqlalchemy as sa
 
@@ -18,12 +22,13 @@ from gateway.settings import Agent, Inbox, Settings
 from gateway.settings import Cage as CageSettings
 from gateway.store import tickets
 from gateway.store.database import Database
+from gateway.store.schema import deliveries
 from gateway.store.schema import journal as rows
 from gateway.workers import CLAIM, IN_FLIGHT, Intake
 
 SETTINGS = Settings(
     inbox={"support": Inbox(handle="support", name="Desk", address="support@desk.test", agents=("alice",))},
-    agents={"alice": Agent(handle="alice", name="Alice", address="alice@desk.test")},
+    agents={"alice": Agent(handle="alice", name="Alice", address="alice@desk.test", authentication="token")},
     keys=Keys("k", {"k": b"k" * 32}),
 )
 
@@ -60,16 +65,24 @@ class Desk:
 
     async def write(self, domain: str, number: int = 0) -> int:
         header = f"From: Jane <jane{number}@{domain}>\r\nTo: support@desk.test\r\nSubject: {number}\r\n"
-        raw = f"{header}\r\nHello {number}\r\n"
+        return await self.arrive(f"{header}\r\nHello {number}\r\n", f"jane@{domain}")
+
+    async def arrive(self, raw: str, reverse_path: str, recipient: str = "support@desk.test") -> int:
         envelope = Envelope(
-            reverse_path=f"jane@{domain}",
-            recipient="support@desk.test",
+            reverse_path=reverse_path,
+            recipient=recipient,
             inbox="support",
             source="lmtp",
             received_at=datetime.now(UTC),
             client_address="192.0.2.1",
         )
         return (await self.receiver.receive(envelope, raw.encode())).journal_id
+
+    async def mails_to(self, recipient: str) -> list[EmailMessage]:
+        """What was written to somebody, oldest first."""
+        wanted = sa.select(deliveries.c.content).where(deliveries.c.recipient == recipient).order_by(deliveries.c.id)
+        found = await self.database.read(lambda tx: tx.execute(wanted).scalars().all())
+        return [email.message_from_bytes(one, policy=email.policy.default) for one in found]  # type: ignore[misc]
 
     async def states(self) -> dict[int, str]:
         wanted = sa.select(rows.c.id, rows.c.state)
@@ -137,3 +150,22 @@ async def test_mail_beyond_what_is_in_flight_is_taken_when_there_is_room_again(s
         await here.dns.asked.wait()
         here.dns.gate.set()
         await here.until_applied(*ids)
+
+
+def files_of(mail: EmailMessage) -> dict[str | None, bytes | None]:
+    return {part.get_filename(): part.get_payload(decode=True) for part in mail.iter_attachments()}  # type: ignore[misc]
+
+
+async def test_files_that_an_agent_asks_for_are_taken_out_of_the_mail_again(sqlite_database: Database) -> None:
+    async with desk(sqlite_database) as here:
+        parts = (
+            "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nSee the list.\r\n--x\r\nContent-Disposition: "
+        )
+        first = f'{parts}attachment; filename="list.csv"\r\nContent-Type: text/csv\r\n\r\na;b\r\n--x--\r\n'
+        head = "From: Jane <jane@quick.test>\r\nTo: support@desk.test\r\nSubject: List\r\nMIME-Version: 1.0\r\n"
+        await here.until_applied(await here.arrive(head + first, "jane@quick.test"))
+        offer = (await here.mails_to("alice@desk.test"))[0]
+        to = parseaddr(offer["Reply-To"])[1]
+        head = f"From: alice@desk.test\r\nTo: {to}\r\nSubject: Re: List\r\n\r\n"
+        await here.until_applied(await here.arrive(f"{head}#show files\r\n", "alice@desk.test", to))
+        assert files_of((await here.mails_to("alice@desk.test"))[-1]) == {"list.csv": b"a;b"}

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from gateway import pipeline
+from gateway import pipeline, unpacking
 from gateway.analysis.cage import Cage
 from gateway.analysis.reading_rules import Rules as CageRules
 from gateway.analysis.reading_rules import rules_of
@@ -278,6 +278,7 @@ class Desk:
         _READING.set(mail.id)
         findings = await pipeline.read(mail, self.cage, self.dns)
         findings = await pipeline.compare(mail, findings, self.cage, self.database, self.settings)
+        findings = await unpacking.unpack(mail, findings, self.cage, self.database, self.settings)
         return await self.record(mail, findings)
 
     async def record(self, mail: InboundMail, findings: Findings) -> Plan:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from gateway import pipeline
-from gateway.analysis.examine import examine
+from gateway import pipeline, unpacking
+from gateway.analysis.examine import examine, unpack
 from gateway.analysis.quotes import split_body
 from gateway.analysis.reading_rules import AuthenticationRules, Rules
 from gateway.model import (
@@ -90,7 +90,7 @@ class Road:
                 claimed = journal.claim(tx, 1, "test", self.now, timedelta(minutes=5))
             if not claimed:
                 return plans
-            findings = self.compare(claimed[0], self.read(claimed[0], proof))
+            findings = self.unpack(claimed[0], self.compare(claimed[0], self.read(claimed[0], proof)))
             with self.database.begin() as tx:
                 plans.append(pipeline.process(tx, claimed[0], findings, self.settings, self.now))
 
@@ -107,6 +107,12 @@ class Road:
             return findings
         body = split_body(findings.message, said.said)
         return replace(findings, comparison=Comparison(ticket=said.ticket, events=said.events, body=body))
+
+    def unpack(self, mail: InboundMail, findings: Findings) -> Findings:
+        """What unpacking.unpack does, without a cage."""
+        with self.database.begin() as tx:
+            wanted = unpacking.find_wanted(tx, mail, findings, self.settings)
+        return replace(findings, unpacked={one.sha256: unpack(one.raw).message.attachments for one in wanted})
 
     def outbox(self) -> list[OutboundMail]:
         """Every mail that was queued, oldest first; they are taken out, as if sent."""

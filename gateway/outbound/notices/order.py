@@ -26,6 +26,7 @@ from gateway.outbound.notices.rows import (
 )
 from gateway.outbound.notices.scene import Scene, Writing, readable
 from gateway.outbound.notices.ticket import agent_row, direct_thread, root_thread, writing
+from gateway.outbound.notices.ticket_files import say_files
 from gateway.outbound.notices.undone import say_undone
 from gateway.outbound.onetap import Link, make_links
 
@@ -105,14 +106,18 @@ def write_command(scene: Scene) -> Writing:
     orders = ("undo",) if scene.flag("undo") else ("claim",) if scene.flag("claim") else ()
     links = scene.links(orders, notice.event)
     parts, left_out = scene.files(notice.attachments, scene.settings.customer.attachments_max)
+    body, named = _body(scene, verb), [p.name for p in parts]
+    if (verb, scene.fact("part")) == ("show", "files"):
+        body, parts = say_files(scene, scene.settings.customer.attachments_max)
+        verb, named, left_out = "files", [], ()
     text = scene.render(
         "command.txt",
         done=_done(scene),
         problem=_problem(scene),
         note_kept=scene.flag("note_kept"),
-        body=_body(scene, verb),
+        body=body,
         verb=_worded(scene, "verb", verb),
-        files=[p.name for p in parts],
+        files=named,
         left_out=left_out,
         links=links,
         subject=thread.plain_subject(scene.ticket, scene.words.say("no_subject")),

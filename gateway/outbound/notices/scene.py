@@ -222,17 +222,25 @@ class Scene:
 
     def files(self, attachments: tuple[Attachment, ...], limit: int) -> tuple[tuple[Part, ...], tuple[str, ...]]:
         """The files that may go along, and a line for each that may not (too large together, or a refused type)."""
-        parts, left_out, used = [], [], 0
+        parts, left_out = [], []
+        for attachment, why in self.sort_files(attachments, limit):
+            name = clean_text(attachment.name, 150)
+            if why:
+                left_out.append(f"{name} ({size_words(attachment.size)})")
+            else:
+                parts.append(Part(name, attachment.type, attachment.content))
+        return tuple(parts), tuple(left_out)
+
+    def sort_files(self, attachments: tuple[Attachment, ...], limit: int) -> tuple[tuple[Attachment, str], ...]:
+        """Each file, and why it may not go along: "type" (refused), "size" (too large together), "" when it may."""
+        found, used = [], 0
         for attachment in attachments:
             refused = attachment.type.lower() in self.settings.security.strip_types
-            too_large = used + attachment.size > limit
-            name = clean_text(attachment.name, 150)
-            if refused or too_large or (attachment.size and not attachment.content):
-                left_out.append(f"{name} ({size_words(attachment.size)})")
-                continue
-            used += attachment.size
-            parts.append(Part(name, attachment.type, attachment.content))
-        return tuple(parts), tuple(left_out)
+            too_large = used + attachment.size > limit or bool(attachment.size and not attachment.content)
+            why = "type" if refused else "size" if too_large else ""
+            used += 0 if why else attachment.size
+            found.append((attachment, why))
+        return tuple(found)
 
     def some_of(self, names: Sequence[str]) -> str:
         """Names in a row, the first few where there are many."""
