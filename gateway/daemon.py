@@ -112,7 +112,7 @@ class Daemon:
         self.receiver = Receiver(self.database, max_size=_largest(settings), wake=self._received)
         self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, name)
         self.outbox = Outbox(self.database, self.transport, lambda: self.settings, name)
-        self.outbox.tried = self.alarms.hear_relay
+        self.outbox.tried, self.outbox.left = self.alarms.hear_relay, self.keeper.note_left
         self.reminders = Reminders(self.database, lambda: self.settings, name)
         self.late = LatePass(self.database, self.cage, self.resolver, self._received)
         self.intake.after = self.reminders.after = self._planned

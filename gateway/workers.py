@@ -26,6 +26,7 @@ from gateway.outbound.transport import Attempt, Transport
 from gateway.settings import Settings
 from gateway.store import deliveries, journal, timers
 from gateway.store.database import ContentionError, Database
+from gateway.store.recovery import sent_keys
 
 LEASE = timedelta(minutes=5)
 """After this a row that its worker lost sight of is claimed again; a dead gateway's rows are taken back at once."""
@@ -200,6 +201,8 @@ class Outbox:
         self.worker = Worker("outbox", self._round)
         self.tried: Callable[[Attempt], None] = lambda attempt: None
         """Called with what came of each attempt."""
+        self.left: Callable[[str], None] = lambda key: None
+        """Called in a thread with the key (``sent_keys``) of each mail that left, before that is recorded."""
 
     async def _round(self) -> bool:
         room = max(1, self._settings().send.max_connections) - len(self._flying)
@@ -209,19 +212,20 @@ class Outbox:
             mine = set(self._flying.values())
             unsure, self._unsure = self._unsure, True
 
-            def claim(tx: Connection) -> tuple[list[Delivery], list[tuple[Delivery, str]]]:
+            def claim(tx: Connection) -> tuple[list[Delivery], list[tuple[Delivery, str]], dict[int, str]]:
                 if unsure:
                     deliveries.put_back_untried(tx, now, self._host, mine | self._unrecorded)
                 due = deliveries.claim_due(tx, room, self._host, now, LEASE, mine)
-                return deliver.refuse_dead(tx, due, self._settings(), now)
+                keys = sent_keys(tx, [delivery.id for delivery in due])
+                return *deliver.refuse_dead(tx, due, self._settings(), now), keys
 
-            claimed, refused = await self._database.write(claim)
+            claimed, refused, keys = await self._database.write(claim)
             for delivery, reply in refused:
                 maillog.failed(delivery.mail, delivery.id, delivery.attempt, reply)
             leaving = await self._without_surplus(claimed, now)
             self._unsure = False
             for delivery in leaving:
-                task = asyncio.create_task(self._one(delivery))
+                task = asyncio.create_task(self._one(delivery, keys[delivery.id]))
                 self._flying[task] = delivery.id
                 task.add_done_callback(self._landed)
             self._more = len(claimed) + len(refused) == room
@@ -260,10 +264,12 @@ class Outbox:
         if self._flying:
             await asyncio.wait(self._flying)
 
-    async def _one(self, delivery: Delivery) -> None:
+    async def _one(self, delivery: Delivery, key: str) -> None:
         try:
             attempt = await self._transport.attempt(delivery.mail)
             self.tried(attempt)
+            if attempt.outcome == "sent":
+                await asyncio.to_thread(self.left, key)
             outcome = await self._record(delivery, attempt)
         except asyncio.CancelledError:
             raise

@@ -17,10 +17,17 @@ from gateway.safekeeping.outside import read_sent, state_folder
 from gateway.settings import Settings
 from gateway.store import deliveries
 from gateway.store.gate import held_since
-from gateway.store.recovery import release_outbox
+from gateway.store.recovery import count_open, release_outbox
 from gateway.store.sent_copies import OpenCopy, list_open
 from gateway.store.suppression import lift, list_suppressed
 
+_WORDS = {
+    "hold": ("held", "no mail waits"),
+    "release": ("released", "no mail is held"),
+    "retry": ("tried now", "no mail waits to be tried"),
+    "drop": ("dropped", ""),
+}
+"""Deed -> what is said of the mails it was done to, and when there was none."""
 _DEEDS = ["list", "show", "retry", "hold", "release", "drop", "dead", "lift"]
 
 
@@ -84,13 +91,21 @@ def run(command: str, arguments: Sequence[str]) -> int:
         elif options.deed == "hold":
             count = deliveries.hold(tx, options.number)
         elif options.deed == "release":
-            if options.number is None:
-                _open_gate(tx, settings, now)
             count = deliveries.release(tx, now, options.number)
+            if options.number is None and _open_gate(tx, settings, now):
+                return OK
         else:
             count = deliveries.flush(tx, now, options.number)
-    print(f"{count} mail{'' if count == 1 else 's'}")
-    return OK if count or options.number is None else NOUSER
+        gate = "" if held_since(tx) is None else "; nothing leaves before: ticketgate queue release"
+    done, nothing = _WORDS[options.deed]
+    if count or options.number is None:
+        print(f"{_mails(count)} {done}{gate}" if count else nothing)
+        return OK
+    print(
+        f"ticketgate: mail {options.number} is not {'held' if options.deed == 'release' else 'waiting'}",
+        file=sys.stderr,
+    )
+    return NOUSER
 
 
 def _lift(address: str, settings: Settings) -> int:
@@ -118,19 +133,37 @@ def _list_copies(copies: Sequence[OpenCopy]) -> None:
     print_table(rows, ["ticket", "mailbox", "next try", "reply"], stretch="reply", as_json=False)
 
 
-def _open_gate(tx: Connection, settings: Settings, now: datetime) -> None:
-    """After a restore: let mail leave again, but not what is known to have left before."""
+def _open_gate(tx: Connection, settings: Settings, now: datetime) -> bool:
+    """After a restore: let mail leave again, but not what is known to have left before; False when it may already."""
     released = release_outbox(tx, read_sent(state_folder(settings)), now)
     if released is None:
-        return
+        return False
     start_rounds(tx, settings, now)
-    print("the outbox is open again")
-    if released.sent_before:
-        print(f"{released.sent_before} waiting mails had left before the restore and are not sent again")
-    if released.moved:
-        print(f"{released.moved} reminders that fell due meanwhile come later, by the time that is missing")
-    if released.rounds:
-        print(f"{released.rounds} digests and reports that were due are left out")
+    _, waiting = count_open(tx)
+    print(f"the outbox is open again; {_mails(waiting)} to be sent")
+    _tell(
+        released.sent_before,
+        "mail had left before the restore and is not sent again",
+        "mails had left before the restore and are not sent again",
+    )
+    _tell(
+        released.moved,
+        "reminder that fell due meanwhile comes later, by the time that is missing",
+        "reminders that fell due meanwhile come later, by the time that is missing",
+    )
+    _tell(
+        released.rounds, "digest or report that was due is left out", "digests and reports that were due are left out"
+    )
+    return True
+
+
+def _tell(count: int, one: str, several: str) -> None:
+    if count:
+        print(f"{count} {one if count == 1 else several}")
+
+
+def _mails(count: int) -> str:
+    return "1 mail" if count == 1 else f"{count} mails"
 
 
 def _list(tx: Connection, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from gateway import maillog
+from gateway.clock import clock
 from gateway.errors import TemporaryError
 from gateway.outbound.alerts import compose_alert, name_alarm
 from gateway.safekeeping.outside import (
@@ -38,6 +39,7 @@ STEADY = timedelta(hours=1)
 STEADY_AFTER_LONG = timedelta(hours=24)
 """The same where the last run was long ago or never: nobody was here, or the clock says something strange."""
 _LONG_AGO = timedelta(days=7)
+_AT_ONCE = 4096  # mails that may leave between two seals without being noted twice
 _JUMP = 300.0  # seconds by which wall and monotonic clock may part from round to round
 
 
@@ -64,6 +66,7 @@ class Keeper:
         self._steady_since = 0.0
         self._retained: datetime | None = None
         self._untold: deque[tuple[str, str]] = deque()
+        self._left: deque[str] = deque(maxlen=_AT_ONCE)  # noted since the last seal: it need not note them again
         self.told: Callable[[str, str], None] = lambda alarm, reason: None
         """Hears on the event loop of what is in the log already: an alarm and the reason, "" when it is over."""
 
@@ -181,9 +184,22 @@ class Keeper:
         if counts:
             maillog.noted("retention", **{what.replace(" ", "_"): number for what, number in counts.items()})
 
-    def _note(self, done: _Round, now: datetime) -> None:
+    def note_left(self, key: str) -> None:
+        """A mail left this moment (:func:`gateway.store.recovery.sent_keys`): known from now on without the database.
+
+        The rounds note what other gateways sent; but a database that is lost takes with it what the last seconds sent.
+        """
         try:
-            note_sent(self._folder, done.sent, now)
+            note_sent(self._folder, [key], clock())
+        except OSError as error:
+            self._alarm("mark", str(error))
+        else:
+            self._left.append(key)
+
+    def _note(self, done: _Round, now: datetime) -> None:
+        known = set(self._left)
+        try:
+            note_sent(self._folder, (key for key in done.sent if key not in known), now)
             if done.standing != self._noted:
                 write_mark(self._folder, done.standing, now)
                 self._untold.append(("mark", ""))

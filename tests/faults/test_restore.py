@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -59,8 +60,7 @@ def test_fault_75(site: Site, tmp_path: Path) -> None:
 
     assert gateway.stop() == 0
     if gateway.storage.startswith("sqlite:"):  # the disk died, and the database with it
-        for ending in ("", "-wal", "-shm"):
-            (gateway.folder / f"ticketgate.db{ending}").unlink(missing_ok=True)
+        lose_database(site)
     else:
         assert "not empty" in gateway.cli("restore", str(backup), expect=1)
     told = gateway.cli("restore", str(backup), "--force")
@@ -91,6 +91,45 @@ def test_fault_75(site: Site, tmp_path: Path) -> None:
 
     jane.replies(last_answer, "Good.")  # a token of the lost time
     wait_for(lambda: "Good." in json.dumps(gateway.ticket(1)), "the reply is in its ticket")
+
+
+def test_fault_75_what_left_a_moment_before_the_disaster_is_not_sent_again(site: Site, tmp_path: Path) -> None:
+    gateway, jane, alice, bob = site.gateway, site.jane, site.alice, site.bob
+    jane.writes("Invoice 2231 is wrong", "It charges 12 licences, we have 10.")
+    jane.next_mail()
+    offer = alice.next_mail()
+    bob.next_mail()
+    site.settled()
+    backup = tmp_path / "backup"
+    gateway.cli("backup", str(backup))
+    alice.replies(offer, "You are right, it should be 10.")
+    jane.next_mail()
+    gateway.kill()  # long before the next seal
+    lose_database(site)
+    gateway.cli("restore", str(backup))
+    gateway.start()
+    wait_for(lambda: _decided(gateway.storage) >= len(site.dovecot.messages(INBOX)), "the answer is decided again")
+    told = gateway.cli("queue", "release").splitlines()
+    assert told[:2] == [
+        "the outbox is open again; 0 mails to be sent",
+        "1 mail had left before the restore and is not sent again",
+    ]
+    assert "0 mails" not in told
+    site.settled()
+    assert jane.has_read_all()
+    assert gateway.cli("queue", "release") == "no mail is held\n"
+
+
+def lose_database(site: Site) -> None:
+    """An empty one is all that is left."""
+    gateway = site.gateway
+    if gateway.storage.startswith("sqlite:"):
+        for ending in ("", "-wal", "-shm"):
+            (gateway.folder / f"ticketgate.db{ending}").unlink(missing_ok=True)
+    else:
+        with psycopg.connect(gateway.storage) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
 
 
 def _decided(storage: str) -> int:

@@ -98,9 +98,9 @@ def test_an_operator_sees_deferred_mail_and_can_have_it_tried_stopped_or_dropped
     desk.gateway.restart()  # what waits, waits in the database
     assert [waiting["mail"] for waiting in desk.gateway.rows("queue")] == [row["mail"]]
 
-    assert desk.gateway.cli("queue", "hold", number) == "1 mail\n"
-    desk.gateway.cli("queue", "retry", number, expect=67)  # held mail stays held
-    assert desk.gateway.cli("queue", "release", number) == "1 mail\n"
+    assert desk.gateway.cli("queue", "hold", number) == "1 mail held\n"
+    assert desk.gateway.cli("queue", "retry", number, expect=67).endswith(f"mail {number} is not waiting\n")  # but held
+    assert desk.gateway.cli("queue", "release", number) == "1 mail released\n"
     desk.mails_to(JANE, 2)
     desk.gateway.settled()
     assert desk.gateway.rows("queue") == []
