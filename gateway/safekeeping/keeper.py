@@ -90,7 +90,10 @@ class Keeper:
         if mark and loss:
             self._make_safe(tx, mark.at, mark.standing, standing, loss, now)
         elif mark and mark.standing.store != standing.store and standing.journal < mark.standing.journal:
-            self._alarm("other-store", "the mails of the other are not in it")
+            # An empty one after a disaster, started by itself: its tickets would have the numbers of others, to which
+            # reply addresses that people have still lead, and mailboxes that are read again be answered again.
+            loss = "the mails of the other are not in it"
+            self._make_safe(tx, mark.at, mark.standing, standing, loss, now, alarm="other-store")
         if self._unreadable:
             return
         if self._key is None and not standing.seal:
@@ -208,14 +211,23 @@ class Keeper:
         self._noted = done.standing
 
     def _make_safe(
-        self, tx: Connection, since: datetime, mark: Standing, is_now: Standing, loss: str, now: datetime
+        self,
+        tx: Connection,
+        since: datetime,
+        mark: Standing,
+        is_now: Standing,
+        loss: str,
+        now: datetime,
+        *,
+        alarm: str = "went-back",
     ) -> None:
-        maillog.alerted("the database went back in time, the outbox is held", f"{loss}; ticketgate queue release")
+        what = name_alarm(self._settings(), alarm)
+        maillog.alerted(f"{what}, the outbox is held", f"{loss}; ticketgate queue release")
         make_safe(tx, since, mark)
         lost = {"received": mark.journal - is_now.journal, "sent": mark.deliveries - is_now.deliveries}
         facts = {name: str(max(0, number)) for name, number in lost.items()}
         # In this transaction, and let through though the outbox is held.
-        self._write(tx, "went-back", now, facts)
+        self._write(tx, alarm, now, facts)
 
     def _show_head(self, tx: Connection, seal: Seal, now: datetime) -> None:
         """Once a week where the chain stands, to people: a copy of it that nobody with our database can change."""

@@ -101,7 +101,7 @@ def make_safe(tx: Connection, since: datetime, mark: Standing | None = None) -> 
     """Treat the store as put back to ``since``: hold what leaves, read mailboxes again, leave ticket numbers out."""
     found = {row.name: row.value for row in tx.execute(_COUNTERS)}
     known = mark is not None and mark.store == found.get(_IDENTITY)
-    given = max(found.get("ticket", 0), mark.ticket + _MARGIN if known and mark else 0)
+    given = max(found.get("ticket", 0), mark.ticket + _MARGIN if mark else 0)
     if not known:
         given += TICKETS_SKIPPED
     values = {

@@ -120,6 +120,39 @@ def test_fault_75_what_left_a_moment_before_the_disaster_is_not_sent_again(site:
     assert gateway.cli("queue", "release") == "no mail is held\n"
 
 
+def test_fault_75_a_start_on_an_empty_database_after_a_disaster_sends_nothing(site: Site, tmp_path: Path) -> None:
+    """The service manager starts the gateway before anybody has put the backup back."""
+    gateway, jane, alice, bob = site.gateway, site.jane, site.alice, site.bob
+    jane.writes("Invoice 2231 is wrong", "It charges 12 licences, we have 10.")
+    jane.next_mail()
+    alice.replies(alice.next_mail(), "You are right, it should be 10.")
+    answer = jane.next_mail()
+    bob.next_mail()
+    site.settled()
+    backup = tmp_path / "backup"
+    gateway.cli("backup", str(backup))
+    wait_for(lambda: b'"journal":2' in (gateway.folder / "start.mark").read_bytes(), "it is noted how far it has come")
+    gateway.kill()
+    lose_database(site)
+    gateway.start()
+    wait_for(lambda: _decided(gateway.storage) >= len(site.dovecot.messages(INBOX)), "the mailbox is read again")
+    assert "this is another database than at the last start, the outbox is held" in gateway.log()
+    fresh = gateway.rows("tickets", "--all")
+    assert fresh and min(row["ticket"] for row in fresh) > 100, "a reply address of before leads to no ticket of somebody else"
+    assert {row["state"] for row in gateway.rows("queue")} == {"queued"}
+    assert jane.has_read_all() and alice.has_read_all() and bob.has_read_all()
+
+    assert gateway.stop() == 0
+    gateway.cli("restore", str(backup), "--force")
+    gateway.start()
+    gateway.cli("queue", "release")
+    site.settled()
+    assert jane.has_read_all() and alice.has_read_all() and bob.has_read_all()
+    jane.replies(answer, "Thank you.")
+    wait_for(lambda: "Thank you." in json.dumps(gateway.ticket(1)), "the reply is in its ticket")
+    assert "all is as it was sealed" in gateway.cli("verify")
+
+
 def lose_database(site: Site) -> None:
     """An empty one is all that is left."""
     gateway = site.gateway

@@ -215,7 +215,7 @@ ALARMS: dict[str, dict[str, str]] = {
     "guessing": {"most": "20", "client": ""},
     "guessing-one": {"most": "20", "client": "192.0.2.0/24"},
     "went-back": {"received": "3", "sent": "4"},
-    "other-store": {"reason": "x", "minutes": "60"},
+    "other-store": {"received": "3", "sent": "4"},
     "seal-key": {"reason": "x", "minutes": "60"},
     "seal-key-missing": {"reason": "x", "minutes": "60"},
     "seal-key-unmade": {"reason": "x", "minutes": "60"},
