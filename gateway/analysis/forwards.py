@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.analysis.header_block import ADDRESS, HeaderBlock, read_block, read_field, read_lotus, read_separator
 from gateway.analysis.mail_words import REPLY_PREFIX
 from gateway.analysis.quoted_lines import Lines
+from gateway.analysis.written_date import read_written
 from gateway.model import Attachment, Body, Forwarded, Mailbox, Message
 
 _MAX_LINES = 4000
@@ -34,7 +36,8 @@ def find_forward(message: Message, body: Body) -> Forwarded | None:
         found = _read_attached(attached)
         if found is not None:
             return found
-    return None if body.interleaved else _read_inline(message)
+    inline = None if body.interleaved else _read_inline(message)
+    return replace(inline, written=read_written(inline.date)) if inline is not None else None
 
 
 def _read_attached(parts: Sequence[Attachment]) -> Forwarded | None:
@@ -51,6 +54,7 @@ def _read_attached(parts: Sequence[Attachment]) -> Forwarded | None:
     return Forwarded(
         author=author,
         date=date,
+        written=first.date,
         subject=first.subject,
         text=first.text.strip(),
         attached=True,

@@ -7,9 +7,12 @@ and this purpose. Whatever cannot be understood sends nothing and loses nothing.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from gateway.desk import assignment, filing, sides
 from gateway.desk.case import Case
+from gateway.desk.choices import zone_of
 from gateway.desk.commands import read_commands
 from gateway.desk.deciding import accept_held, has, plan_decision, taps_held
 from gateway.desk.deeds import AFTER, carry_out, check_orders
@@ -19,7 +22,10 @@ from gateway.desk.draft import Draft
 from gateway.desk.holding import hold_answer
 from gateway.desk.offering import offer
 from gateway.desk.resending import find_undelivered, plan_resend
-from gateway.model import Command, EventFact, Instruction, Orders, Person, Plan, State, TicketChange
+from gateway.model import Command, EventFact, Forwarded, Instruction, Orders, Person, Plan, State, TicketChange
+
+_OLDEST = timedelta(days=5 * 365)
+"""Of a forwarded mail whose time is believed."""
 
 
 def plan_agent(case: Case) -> Plan:
@@ -321,6 +327,7 @@ def _forwarded(case: Case) -> Plan:
         public=True,
         text=forwarded.text or case.findings.message.text,
         original=forwarded.message_id,
+        data=_when_written(case, forwarded),
     )
     if case.own.text.strip():
         draft.add_event("note", party=person.party, text=case.own.text)
@@ -349,11 +356,22 @@ def _forwarded(case: Case) -> Plan:
     return draft.plan("new", opens=True)
 
 
+def _when_written(case: Case, forwarded: Forwarded) -> dict[str, str]:
+    """``written``: when the original was written, for its quotation; a header block has the forwarder's clock."""
+    at = forwarded.written
+    if at is not None and at.tzinfo is None:
+        at = at.replace(tzinfo=ZoneInfo(zone_of(case.agent, case.settings)))
+    sound = at is not None and case.now - _OLDEST < at < case.now
+    return {"written": at.isoformat()} if at is not None and sound else {}
+
+
 def _not_done(case: Case) -> str:
     """The commands in a mail that opens a ticket: they need an answer to mail of ours, and their author is told so."""
     orders = read_commands(case.own.text, "ticket", case.settings.commands)
-    lines = [f"#{c.verb} {c.argument}".strip() for c in (*orders.commands, *orders.others) if c.verb != "note"]
-    return ", ".join(lines)[:200]
+    # A forward's own words are a note anyway.
+    said = [c for c in (*orders.commands, *orders.others) if c.verb != "note" or case.findings.forwarded is None]
+    lines = ["#note" if c.verb == "note" else f"#{c.verb} {c.argument}".strip() for c in said]
+    return ", ".join([*lines, *(line.strip() for line in orders.bad_line.splitlines())])[:200]
 
 
 def _own_matter(case: Case) -> Plan:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gateway.desk import beginning, deeds_self, reading, reporting, resending
 from gateway.desk.case import Case
 from gateway.desk.deeds_stopped import ROW_VERBS, ask_rows
+from gateway.desk.misplaced import find_misplaced
 from gateway.desk.personal import is_personal
 from gateway.model import Command
 from gateway.questions import Question
@@ -48,8 +49,9 @@ def find_questions(case: Case) -> Asked:
     if case.agent_person is None or not (personal or (case.verdict.outcome == "agent" and case.own_token)):
         return Asked()
     commands = case.orders.commands
+    misplaced = find_misplaced(case, case.orders)[0] if personal else 0
     return Asked(
-        tickets=tuple(filter(None, (reading.named_ticket(command) for command in commands))),
+        tickets=tuple(filter(None, (*map(reading.named_ticket, commands), misplaced))),
         questions=tuple(q for c in commands if c.verb in ASKS for q in ASKS[c.verb](case, c)),
         lists=len(commands) + 1 if personal or any(c.verb in _APART for c in commands) else 0,
     )

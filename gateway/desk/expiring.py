@@ -54,13 +54,13 @@ def plan_held(case: Case, timer: Timer) -> Plan:
         return draft.plan("clock")
     end = datetime.fromisoformat(timer.data.get("end") or case.now.isoformat())
     author = next((p for p in case.facts.agents.values() if p.party == held.party), None)
-    pressed = bool(timer.data.get("pressed"))  # a link that could do nothing, and no words: answered once is enough
+    once = bool(timer.data.get("once"))  # orders or a link that could do nothing, and no words: said once is enough
     if case.now < end:
-        if not pressed:
+        if not once:
             _remind(draft, case, held, author, timer.data)
         draft.set_timer(timer.kind, end, party=timer.party, data=timer.data)
     else:
-        _end(draft, held, None if pressed else author)
+        _end(draft, held, None if once else author)
     return draft.plan("clock")
 
 

@@ -82,6 +82,8 @@ def hold_answer(
     person = case.agent_person
     why = explain_mistake(case.orders, case.settings.commands, case.role) if reason == "command" else {}
     facts = {"hint": case.orders.hint or "", "bad_line": case.orders.bad_line, **why, **(data or {})}
+    facts |= tell_addressed(case) if reason in ("no-token", "agent-token") else {}
+    facts |= {"mere": "1"} if text is None and _is_mere(case, reason) else {}
     held = _hold_event(draft, case, person, {**facts, "other": str(other or "")}, reason=reason, text=text)
     if person is not None:
         draft.notify(
@@ -95,6 +97,22 @@ def hold_answer(
         )
     draft.explain(f"held and shown to its author: {reason}")
     return draft.plan("hold")
+
+
+def _is_mere(case: Case, reason: str) -> bool:
+    """Whether nothing is lost with the mail: orders alone that were not done, and no question of ours.
+
+    Its author is answered and knows; a reminder days later would only ask about something long done by other means.
+    """
+    orders = case.orders
+    if reason in _QUESTIONS or case.findings.message.attachments or not (orders.held or orders.commands):
+        return False
+    spoken = any(len(line.split()) > _ORDER_WORDS for line in orders.bad_line.splitlines())  # "#noet she is rude"
+    return not orders.text.strip() and not spoken
+
+
+_QUESTIONS = ("merge-asks", "from-asks", "undo-asks", "undecided", "already-decided")
+_ORDER_WORDS = 2
 
 
 def _pressed(case: Case) -> bool:
@@ -164,8 +182,8 @@ def _hold_event(
         attachments=tuple(a.name for a in case.findings.message.attachments),
     )
     draft.hold(fact)
-    pressed = case.match.ground == "action" and not fact.text.strip()
-    set_expiry(draft, fact, {**facts, "pressed": "1"} if pressed else facts)
+    once = facts.get("mere") or (case.match.ground == "action" and not fact.text.strip())
+    set_expiry(draft, fact, {**facts, "once": "1"} if once else facts)
     return number
 
 
@@ -211,7 +229,23 @@ def _facts_of_hold(case: Case) -> dict[str, str]:
         "why": case.findings.authentication.why,
         "failed": "1" if case.findings.authentication.failed else "",
         "resembles": _resembled(case),
+        **tell_addressed(case),
     }
+
+
+def tell_addressed(case: Case) -> dict[str, str]:
+    """Whom of the ticket an agent's held mail names in To and Cc: they may have it already, whatever is done here.
+
+    A blind copy proves to nobody that its author meant us, so it does not count as a copy of an answer (direct.py).
+    """
+    ticket, message = case.ticket, case.findings.message
+    if ticket is None or not (case.agent or case.token_agent):
+        return {}
+    named = {fold_address(mailbox.address) for mailbox in (*message.to, *message.cc)}
+    people = [p.address for p in ticket.participants if not p.agent and fold_address(p.address) in named]
+    ours = any(case.settings.is_own_address(mailbox.address) for mailbox in (*message.to, *message.cc))
+    blind = not ours and case.agent_proven
+    return {"addressed": ", ".join(people[:3]), "blind": "1" if blind else ""} if people else {}
 
 
 def _resembled(case: Case) -> str:

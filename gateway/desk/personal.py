@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.desk import beginning
+from gateway.desk import beginning, misplaced
 from gateway.desk.case import Case
 from gateway.desk.commands import SubjectReading, explain_mistake, read_commands, read_subject
 from gateway.desk.deeds import carry_out, check_orders
@@ -32,13 +32,15 @@ def is_personal(case: Case) -> bool:
 def _has_only_orders(case: Case) -> bool:
     """A new mail with nothing but commands in its text: written there on a phone, not into the subject.
 
-    As a ticket of its author it would be told to every colleague, and what it asks would be ignored.
+    As a ticket of its author it would be told to every colleague, and what it asks would be ignored. So would a mail
+    that begins with a command nobody understands: the whole of it goes back (mail.md principle 5).
     """
     message = case.findings.message
     if case.match.ground != "none" or case.findings.forwarded is not None or case.clues.is_reply or find_outside(case):
         return False
     orders = read_commands(case.findings.body.new, "list", case.settings.commands)
-    return bool(orders.commands or orders.bad_line) and not orders.text.strip() and not message.attachments
+    alone = bool(orders.commands) and not orders.text.strip()
+    return (alone or bool(orders.bad_line)) and not message.attachments
 
 
 def answers_list(case: Case) -> bool:
@@ -78,6 +80,11 @@ def plan_personal(case: Case) -> Plan:
     if begins and case.ticket is not None:
         return beginning.plan_new(case)
     draft = Draft(case, reason="personal")
+    named = misplaced.find_ticket(case, case.orders)
+    if named is not None:
+        written = case.findings.body.new.strip() or case.findings.message.subject
+        misplaced.answer_misplaced(case, draft, person, named, written)
+        return draft.plan("command")
     reason, data = _why_not_begun(case) if begins else _trouble(case)
     if reason:
         draft.notify(
@@ -85,13 +92,19 @@ def plan_personal(case: Case) -> Plan:
             [person],
             in_reply_to=case.findings.message.message_id,
             reason=reason,
-            data={"verb": "help", "subject": case.findings.message.subject, **data},
+            data={"verb": "help", "subject": case.findings.message.subject, **_unsent(case), **data},
         )
         draft.explain(f"nothing done, asked what was meant: {reason}")
     else:
         draft.explain(f"asked by {person.agent}: {', '.join(c.verb for c in case.orders.commands)}")
         carry_out(draft, case, person, quiet=False)
     return draft.plan("command")
+
+
+def _unsent(case: Case) -> dict[str, str]:
+    """The words of a mail that goes back; below a list there are none to keep."""
+    back = _has_only_orders(case) and case.orders.text.strip()
+    return {"unsent": case.findings.body.new.strip("\n")} if back else {}
 
 
 def _why_not_begun(case: Case) -> tuple[str, dict[str, str]]:
@@ -109,6 +122,9 @@ def _trouble(case: Case) -> tuple[str, dict[str, str]]:
         said = orders.bad_line or orders.text.strip().partition("\n")[0]
         usage = explain_mistake(orders, case.settings.commands, case.role).get("usage", "")
         verb = usage.partition("\n")[0].partition(" ")[0].removeprefix("#")
+        number = misplaced.find_misplaced(case, orders)[0]
+        if number:
+            return "unknown-ticket", {"verb": verb, "value": str(number)}
         if verb and not BY_NAME[verb].subject:
             return "no-ticket", {"verb": verb}
         if verb:  # a verb of ours, and something behind it that is none of its arguments

@@ -108,6 +108,7 @@ class Forwarded:
 
     author: Mailbox | None = None
     date: str = ""  # as written there
+    written: datetime | None = None  # the same, where it can be told; without a zone: the forwarder's
     subject: str = ""
     text: str = ""
     attached: bool = False  # from a message/rfc822 part: exact

@@ -91,6 +91,9 @@ def samples(settings: Settings, to: str = "alice") -> Mapping[str, Sample]:
         "forward": about(1, "forward"),
         "command": about(8, "command", data={"done": f"claim\nsnooze {_LATER}", "undo": "1"}),
         "help-status": about(8, "help"),
+        "misplaced": about(
+            8, "command", reason="misplaced", text="#close 4827", data={"verb": "close", "order": "close"}
+        ),
     }
     for name, reason in _HELD_REASONS.items():
         data = {"address": "alice@phone.example", "hint": "note", "expiring": _LATER}

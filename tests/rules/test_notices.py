@@ -99,6 +99,27 @@ VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
         )
         for step in ("unclaimed", "unanswered", "waiting", "followup", "snoozed")
     },
+    **{
+        f"held-mere-{reason}": (
+            OPEN,
+            n("held", about=10, reason=reason, in_reply_to="<alice-typo@example.com>", data={"mere": "1"}),
+        )
+        for reason in ("command", "no-token", "agent-token", "who")
+    },
+    **{
+        f"held-addressed-{reason}{blind}": (
+            OPEN,
+            n(
+                "held",
+                about=10,
+                reason=reason,
+                in_reply_to="<alice-typo@example.com>",
+                data={"addressed": "jane@customer.test", "blind": blind},
+            ),
+        )
+        for reason in ("not-addressed", "no-token", "agent-unproven")
+        for blind in ("", "1")
+    },
     "reminder-bare": (OPEN, n("reminder")),
     "note": (OPEN, n("note", about=12, author=BOB)),
     **{
@@ -172,6 +193,18 @@ VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
         OPEN,
         n("command", in_reply_to="<cmd@example.com>", data={"done": "claim\nsnooze 2026-11-24T09:00:00+01:00"}),
     ),
+    **{
+        f"misplaced{words}": (
+            OPEN,
+            n(
+                "command",
+                reason="misplaced",
+                text="#close 4827",
+                data={"verb": "close", "order": "close", "words": words},
+            ),
+        )
+        for words in ("", "1")
+    },
     "command-undo": (OPEN, n("command", data={"done": "close", "undo": "1", "note_kept": "1"})),
     "command-problem": (OPEN, n("command", data={"problem": "only a lead can block"})),
     "command-odd": (OPEN, n("command", data={"done": "frobnicate x"})),

@@ -230,3 +230,43 @@ def test_nobody_begins_a_ticket_in_an_agents_name(desk: Direct, proof: Proof) ->
 def test_a_customer_who_writes_to_others_with_us_in_copy_begins_an_ordinary_ticket(desk: Direct) -> None:
     desk.send(JANE, "Who can help?", people=TOM, subject="Help")
     assert [p.address for p in desk.ticket().participants] == [JANE]
+
+
+# ------------------------------------------------------------------ blind copies
+
+
+def flat(mail: OutboundMail) -> str:
+    return " ".join(text_of(mail).split())
+
+
+@pytest.mark.parametrize("to_token", [True, False])
+def test_a_blind_copy_is_held_and_its_notice_says_that_the_customer_may_have_it(
+    desk: Direct, offers: list[OutboundMail], to_token: bool
+) -> None:
+    recipient = address_of(to(offers, ALICE)) if to_token else SUPPORT
+    (asked,) = desk.send(ALICE, "Please turn it off.", cc="", recipient=recipient, **ANSWER)
+    assert desk.plan.reason == ("not-addressed" if to_token else "no-token")
+    assert f"{JANE} may have it already, because the mail is addressed there: #send sends it there once more" in flat(
+        asked
+    )
+    assert f"With {SUPPORT} in Cc, not Bcc, such a mail is recorded as your answer." in flat(asked)
+    assert "could not be proven" not in flat(asked)
+    out = desk.reply(ALICE, asked, "#note\n#wait")
+    assert JANE not in {m.recipient for m in out}
+    assert desk.ticket().state is State.WAITING
+    assert "Please turn it off." in [e.text for e in desk.ticket().events if e.kind == "note"]
+
+
+def test_the_notice_of_a_blind_copy_to_somebody_else_promises_nothing(desk: Direct, offers: list[OutboundMail]) -> None:
+    recipient = address_of(to(offers, ALICE))
+    (asked,) = desk.send(ALICE, "Dear Eve.", cc="", people="eve@evil.test", recipient=recipient, **ANSWER)
+    assert "may have it already" not in flat(asked) and "written to somebody else" in flat(asked)
+
+
+def test_a_mail_in_an_agents_name_without_proof_is_not_told_how_to_be_recorded(
+    desk: Direct, offers: list[OutboundMail]
+) -> None:
+    recipient = address_of(to(offers, ALICE))
+    (asked,) = desk.send(ALICE, "Please turn it off.", cc="", recipient=recipient, proof=Proof.NONE, **ANSWER)
+    assert f"{JANE} may have it already" in flat(asked) and "not Bcc" not in flat(asked)
+    assert "could not be proven" in flat(asked)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import email
 import email.policy
+from dataclasses import replace
 
 import pytest
 
 from gateway.model import OutboundMail
 from gateway.store.database import Database
 from tests.rules.test_properties_conversation import everything_in
-from tests.store.test_verbs import ALICE, BOB, JANE, TOM, Desk, to
+from tests.store.test_verbs import ALICE, BOB, DESK, JANE, TOM, Desk, to
 from tests.support.spine import address_of, make_mail, text_of
 
 ANN = "ann@new.test"
@@ -34,6 +35,39 @@ def test_who_is_offered_a_forward_reads_the_forwarders_note_and_the_customer_nev
     assert "Please help me." in shown
     answer = to(desk.reply(BOB, offered, "We shall."), ANN)
     assert "difficult" not in everything_in(answer) and ALICE not in everything_in(answer)
+
+
+@pytest.mark.parametrize(
+    ("date", "when"),
+    [
+        (
+            "Fri, 20 Nov 2026 at 09:00",
+            "Fri, 20 Nov 2026, 08:00",
+        ),  # by the forwarder's clock, in Berlin; the desk's is UTC
+        ("Fri, 20 Nov 2026 09:00:00 +0000", "Fri, 20 Nov 2026, 09:00"),
+        ("the other day", "Mon, 23 Nov 2026, 10:01"),  # nobody can tell: when it was forwarded
+        ("Sat, 20 Nov 2027 09:00:00 +0000", "Mon, 23 Nov 2026, 10:01"),
+    ],
+)
+def test_the_quotation_of_a_forward_has_the_time_of_its_author(database: Database, date: str, when: str) -> None:
+    alice = replace(DESK.agents["alice"], timezone="Europe/Berlin")
+    desk = Desk(database, replace(DESK, agents={**DESK.agents, "alice": alice}))
+    forward = ORIGINAL.replace("Mon, 23 Nov 2026 at 09:00", date)
+    offered = to(desk.write(ALICE, forward, subject="Fwd: Help"), BOB)
+    said = text_of(to(desk.reply(BOB, offered, "We shall."), ANN))
+    assert f"wrote on {when}:\n> Please help me." in said
+
+
+def test_the_quotation_of_an_attached_mail_has_that_mails_time(desk: Desk) -> None:
+    raw = make_mail(ALICE, "", subject="Fwd: Help", message_id="<fwd@corp.test>")
+    head, _, text = raw.partition(b"\r\n\r\n")
+    inner = make_mail(ANN, "Please help me.", subject="Help", message_id="<in@new.test>")
+    inner = inner.replace(b"Mon, 23 Nov 2026 09:58:00 +0000", b"Fri, 20 Nov 2026 09:00:00 +0100")
+    head = head.replace(b"text/plain; charset=utf-8", b'multipart/mixed; boundary="b"')
+    parts = b"--b\r\n\r\n" + text + b"--b\r\nContent-Type: message/rfc822\r\n\r\n" + inner + b"\r\n--b--\r\n"
+    desk.road.arrive(head + b"\r\n\r\n" + parts)
+    offered = to(desk.road.outbox(), BOB)
+    assert "wrote on Fri, 20 Nov 2026, 08:00:" in text_of(to(desk.reply(BOB, offered, "We shall."), ANN))
 
 
 def test_a_forward_nobody_can_place_asks_the_forwarder_and_guesses_nothing(desk: Desk) -> None:

@@ -215,7 +215,10 @@ def test_a_mistake_says_how_it_is_written_and_offers_only_what_works(
     shown = text_of(notice)
     assert said in shown
     assert ("#send " in shown, "subject=send%20" in shown) == (sends, sends)
-    assert "subject=discard%20" in shown
+    words = "\n\n" in text
+    assert ("subject=discard%20" in shown) == words, (
+        "where nothing but orders was written, nothing is to be thrown away"
+    )
     assert "without the line above" not in shown or "#hide" in text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from pathlib import PurePath
 
@@ -97,6 +98,12 @@ def _may_read(scene: Scene, event: EventFact) -> bool:
     if event.party not in present or (event.data.get("from") and event.party != scene.recipient.party):
         return False
     return event.number >= _joined(scene)
+
+
+def _written_at(event: EventFact) -> datetime:
+    """When its author wrote it: a mail that an agent forwarded is older than its line in the history."""
+    written = event.data.get("written", "")
+    return datetime.fromisoformat(written) if written else event.at
 
 
 def _quotes_already(answer: str, said: str) -> bool:
@@ -197,7 +204,7 @@ def write_outside(scene: Scene, quoted: EventFact | None, subject: str) -> Outsi
         said = own_words(quoted.text)
         said = without_salutation(said, scene.first(author) if author and author.known else "")
         quote = safe(scene, said)
-        attribution = words.say("wrote", name=scene.name(author), when=words.full(quoted.at))
+        attribution = words.say("wrote", name=scene.name(author), when=words.full(_written_at(quoted)))
     blocks = [text, signature, *(words.say("left_out", file=line) for line in left_out)]
     blocks += [f"{attribution}\n{quote_lines(quote)}"] if quote else []
     blocks += [footer] if footer else []

@@ -91,7 +91,8 @@ def write_held(scene: Scene) -> Writing:
     reads_only = reader is not None and reader.role == "observer"
     sends = sends and not wordless and not unaskable and not reads_only
     orders = ("send", "discard") if sends else ("discard",) if empty or wordless or unaskable or reads_only else ()
-    links = scene.links(orders, notice.about)
+    mere = scene.flag("mere")
+    links = scene.links(() if mere and template != "held-token.txt" else orders, notice.about)
     bad_line = readable(held.bad_line if held and held.bad_line else scene.fact("bad_line"))
     clash = words.say("held_contradiction", verb=scene.fact("verb"), value=scene.fact("value"))
     clash = clash if notice.reason == "command" and scene.fact("verb") else ""
@@ -103,6 +104,7 @@ def write_held(scene: Scene) -> Writing:
         has_text=bool(own.strip()),
         asks=asks,
         empty=empty,
+        mere=mere,
         only_files=files,
         their_text=_told(scene, theirs, colleague),
         colleague_first=scene.inbox.name if theirs and not theirs.party else scene.first(colleague or scene.owner),
@@ -116,6 +118,7 @@ def write_held(scene: Scene) -> Writing:
         problem=scene.fact("problem") or say_problem(scene) or clash,
         address=display_address(scene.fact("address")),
         registered=scene.recipient.address,
+        addressed=", ".join(display_address(one.strip()) for one in scene.fact("addressed").split(",") if one.strip()),
         lead=scene.lead_name(),
         becomes_note=scene.settings.commands.collision_default.startswith("note"),
         note_after=scene.settings.commands.collision_default.partition(" ")[2] or "24h",

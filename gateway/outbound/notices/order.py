@@ -14,6 +14,7 @@ from gateway.outbound.addressing import display_address
 from gateway.outbound.letter import Part, is_message_id
 from gateway.outbound.markup import agent_page
 from gateway.outbound.notices.history import history_line
+from gateway.outbound.notices.misplaced import write_misplaced
 from gateway.outbound.notices.problems import say_decided, say_problem
 from gateway.outbound.notices.rows import (
     cell,
@@ -102,6 +103,8 @@ def write_command(scene: Scene) -> Writing:
     if not scene.has_ticket:
         return write_list(scene)
     notice = scene.notice
+    if notice.reason == "misplaced":
+        return write_misplaced(scene)
     verb = scene.fact("verb")
     orders = ("undo",) if scene.flag("undo") else ("claim",) if scene.flag("claim") else ()
     links = scene.links(orders, notice.event)
