@@ -138,7 +138,9 @@ def test_fault_75_a_start_on_an_empty_database_after_a_disaster_sends_nothing(si
     wait_for(lambda: _decided(gateway.storage) >= len(site.dovecot.messages(INBOX)), "the mailbox is read again")
     assert "this is another database than at the last start, the outbox is held" in gateway.log()
     fresh = gateway.rows("tickets", "--all")
-    assert fresh and min(row["ticket"] for row in fresh) > 100, "a reply address of before leads to no ticket of somebody else"
+    assert fresh and min(row["ticket"] for row in fresh) > 100, (
+        "a reply address of before leads to no ticket of somebody else"
+    )
     assert {row["state"] for row in gateway.rows("queue")} == {"queued"}
     assert jane.has_read_all() and alice.has_read_all() and bob.has_read_all()
 
