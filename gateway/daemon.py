@@ -12,12 +12,12 @@ import os
 import shutil
 import signal
 import socket
-import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 from gateway import __version__, clockwork, maillog, metrics
 from gateway.address import domain_of, fold_address
@@ -26,7 +26,7 @@ from gateway.analysis.cage import Cage
 from gateway.analysis.cage import Resolver as DnsResolver
 from gateway.analysis.reading_rules import Rules, rules_of
 from gateway.clock import clock, steady
-from gateway.configure import ConfigurationError, read_secret
+from gateway.configure import ConfigurationError, open_certificate, read_secret
 from gateway.errors import TemporaryError
 from gateway.health import Health
 from gateway.ingest.imap import MailboxReader
@@ -34,7 +34,7 @@ from gateway.ingest.intake import Rules as ListenerRules
 from gateway.ingest.intake import lmtp_rules, smtp_rules
 from gateway.ingest.listen import Listener, open_sockets
 from gateway.late import LatePass
-from gateway.mailbox_tasks import find_tasks
+from gateway.mailbox_tasks import Mailboxes, MailboxTask, find_tasks
 from gateway.membership import Membership
 from gateway.model import Plan
 from gateway.outbound.sign import Signer
@@ -55,6 +55,14 @@ from gateway.workers import Intake, Outbox, Reminders, Worker
 STOP_SECONDS = 60.0
 """How long sessions inside DATA and mails in hand may take at the end (TimeoutStopSec is longer)."""
 _LAST_WORDS = 2.0
+
+
+class _Credentials(TypedDict):
+    """What [send] logs in and signs with, beside its settings."""
+
+    password: str
+    signer: Signer | None
+    access_token: Callable[[bool], Awaitable[str]] | None
 
 
 class Daemon:
@@ -105,9 +113,7 @@ class Daemon:
         self.database.on_trouble = self.alarms.hear_store
         self.keeper.told = self.alarms.hear_keeper
         self.tokens = AccessTokens(lambda: self.settings, self.alarms.hear_tokens)
-        self.transport = Transport(
-            settings.send, _password(settings), signer=_signer(settings), access_token=self.tokens.for_sending()
-        )
+        self.transport = Transport(settings.send, **self._credentials())
         name = self.membership.name
         self.receiver = Receiver(self.database, max_size=_largest(settings), wake=self._received)
         self.intake = Intake(self.database, self.cage, self.resolver, lambda: self.settings, name)
@@ -120,6 +126,7 @@ class Daemon:
         self.textfile = Worker("metrics", self._write_metrics)
         self.record = Worker("record", lambda: self.keeper.round(clock()))
         self.watchdog = Watchdog()
+        self.mailboxes = Mailboxes(self._mailbox_tasks, self._mailbox_began, self._mailbox_ended)
         for worker in (*self._loops(), self.record, self.late.worker, self.textfile):
             self._tasks.append(asyncio.create_task(worker.run(), name=worker.name))
         for worker in self._loops():
@@ -170,12 +177,15 @@ class Daemon:
             await lmtp.start(open_sockets(receive.lmtp.listen, "lmtp"))
             self._listeners.append(lmtp)
         if receive.smtp is not None and receive.smtp.listen:
-            tls = _server_tls(receive.smtp.tls_certificate, receive.smtp.tls_key)
+            tls = (
+                open_certificate(receive.smtp.tls_certificate, receive.smtp.tls_key)
+                if receive.smtp.tls_certificate
+                else None
+            )
             smtp = self._listener(smtp_rules(receive.smtp, name, tls))
             await smtp.start(open_sockets(receive.smtp.listen, "smtp"))
             self._listeners.append(smtp)
-        for mailbox in receive.imap.values():
-            self._serve_mailbox(mailbox)
+        self.mailboxes.follow(self.settings)
 
     async def _open_status_page(self) -> None:
         self.status_page = StatusPage(self.health.look)
@@ -183,11 +193,11 @@ class Daemon:
             (listening,) = open_sockets((f"inet:{self.settings.metrics.listen}",), "metrics")
             await self.status_page.start(listening)
 
-    def _serve_mailbox(self, mailbox: Imap) -> None:
+    def _mailbox_tasks(self, mailbox: Imap) -> dict[str, MailboxTask]:
         async def may_read() -> bool:
             return await asyncio.to_thread(self.membership.presence.lead, f"mailbox:{mailbox.handle}")
 
-        found = find_tasks(
+        return find_tasks(
             mailbox,
             address=self.settings.inbox[mailbox.inbox].address,
             receive=self.receiver.receive,
@@ -196,11 +206,22 @@ class Daemon:
             password=self.tokens.password_of(mailbox),
             may_read=may_read,
         )
-        for name, task in found.items():
-            self._tasks.append(asyncio.create_task(task.run(self._stop), name=name))
-            self.watchdog.watch(name, task.beat.overdue)
-            if isinstance(task, MailboxReader):
-                self.health.silent[name] = (task.silent, mailbox.alert_after.total_seconds())
+
+    def _mailbox_began(self, name: str, task: MailboxTask, mailbox: Imap) -> None:
+        self.watchdog.watch(name, task.beat.overdue)
+        if isinstance(task, MailboxReader):
+            self.health.silent[name] = (task.silent, mailbox.alert_after.total_seconds())
+
+    def _mailbox_ended(self, name: str) -> None:
+        self.watchdog.forget(name)
+        self.health.silent.pop(name, None)
+
+    def _credentials(self) -> _Credentials:
+        return {
+            "password": _password(self.settings),
+            "signer": _signer(self.settings),
+            "access_token": self.tokens.for_sending(),
+        }
 
     def _listener(self, rules: ListenerRules) -> Listener:
         return Listener(
@@ -294,15 +315,39 @@ class Daemon:
         if self._reload is None:
             return
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        before = self.settings
         try:
             self.settings = self._reload()
-        except (ConfigurationError, OSError) as error:
+            self._follow(before)
+        except (ConfigurationError, TemporaryError, OSError, ValueError) as error:
+            self.settings = before
             maillog.alerted("reload refused, old settings stay", str(error).replace("\n", "; "))
         else:
-            self.cage.renew_rules(self._rules())
-            self._tasks.append(asyncio.create_task(self._renew_agents()))
             maillog.noted("reloaded")
         notify("READY=1")
+
+    def _follow(self, before: Settings) -> None:
+        """What was built from the settings of before works by the new ones from the next mail on."""
+        settings = self.settings
+        self.tokens.renew()
+        self.transport.renew(settings.send, **self._credentials())  # what may fail comes first
+        maillog.configure(settings.log)
+        steady.settle = settings.ticketgate.clock_settle
+        self.cage.renew_rules(self._rules())
+        if isinstance(self.resolver, Resolver) and settings.authentication.resolver != before.authentication.resolver:
+            self.resolver.renew(settings.authentication.resolver)
+        self.mailboxes.follow(settings)
+        self._tasks.append(asyncio.create_task(self._renew_agents()))
+        fixed = {
+            "storage": (settings.storage.url, before.storage.url),
+            "receive.lmtp": (settings.receive.lmtp, before.receive.lmtp),
+            "receive.smtp": (settings.receive.smtp, before.receive.smtp),
+            "cage": (settings.cage, before.cage),
+            "metrics": (settings.metrics, before.metrics),
+        }
+        for name, (now, then) in fixed.items():
+            if now != then:
+                maillog.noted(f"[{name}] has changed: systemctl restart ticketgate")
 
     async def _renew_agents(self) -> None:
         with contextlib.suppress(TemporaryError):
@@ -331,7 +376,7 @@ class Daemon:
         self._schedule.stop()
         for worker in (*self._loops(), self.record, self.late.worker, self.textfile):
             worker.stop()
-        _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS / 2)
+        _, late = await asyncio.wait([*self._tasks, *self.mailboxes.stop()], timeout=STOP_SECONDS / 2)
         for task in late:
             task.cancel()
         with contextlib.suppress(TimeoutError):
@@ -358,11 +403,3 @@ def _largest(settings: Settings) -> int:
     receive = settings.receive
     sizes = [edge.max_size for edge in (receive.lmtp, receive.smtp, *receive.imap.values()) if edge is not None]
     return max(sizes, default=25 * 1024 * 1024)
-
-
-def _server_tls(certificate: str, key: str) -> ssl.SSLContext | None:
-    if not certificate:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key.removeprefix("file:") or None)
-    return context

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gateway.clock import clock
@@ -13,7 +14,7 @@ from gateway.ingest.imap import MailboxReader
 from gateway.ingest.imap_folder import MayRead, Password, Receive, Report
 from gateway.ingest.imap_junk import JunkWatch
 from gateway.ingest.imap_sent import SentFolder
-from gateway.settings import Imap
+from gateway.settings import Imap, Settings
 from gateway.store.database import Database
 from gateway.store.mailboxes import MailboxState
 from gateway.store.sent_copies import SentCopies
@@ -67,3 +68,64 @@ def find_tasks(
             mailbox, copies=SentCopies(database), report=report, password=password, may_read=may_read
         )
     return found
+
+
+@dataclass(slots=True)
+class _Running:
+    """The tasks of one mailbox; ``by`` is what they were begun with."""
+
+    by: object
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+
+class Mailboxes:
+    """The tasks of all mailboxes, through changes of the configuration.
+
+    ``find`` gives the tasks of one; ``began`` and ``ended`` are told of each by its name.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[Imap], dict[str, MailboxTask]],
+        began: Callable[[str, MailboxTask, Imap], None],
+        ended: Callable[[str], None],
+    ) -> None:
+        self._find, self._began, self._ended = find, began, ended
+        self._running: dict[str, _Running] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def follow(self, settings: Settings) -> None:
+        """Begin what is new, end what is gone, and begin again what is configured otherwise, after its end."""
+        mailboxes = settings.receive.imap
+        wanted: dict[str, object] = {h: (m, settings.inbox[m.inbox].address) for h, m in mailboxes.items()}
+        before: dict[str, list[asyncio.Task[None]]] = {}
+        for handle, running in list(self._running.items()):
+            if wanted.get(handle) != running.by:
+                running.stop.set()
+                for name in running.tasks:
+                    self._ended(name)
+                before[handle] = list(running.tasks.values())
+                self._ending.update(before[handle])
+                del self._running[handle]
+        for handle, by in wanted.items():
+            if handle not in self._running:
+                self._running[handle] = self._begin(mailboxes[handle], by, before.get(handle, []))
+
+    def _begin(self, mailbox: Imap, by: object, before: Iterable[asyncio.Task[None]]) -> _Running:
+        running = _Running(by)
+        for name, task in self._find(mailbox).items():
+            running.tasks[name] = asyncio.create_task(_run_after(before, task, running.stop), name=name)
+            self._began(name, task, mailbox)
+        return running
+
+    def stop(self) -> list[asyncio.Task[None]]:
+        """End all of them; the tasks to be waited for."""
+        for running in self._running.values():
+            running.stop.set()
+        return [*self._ending, *(task for running in self._running.values() for task in running.tasks.values())]
+
+
+async def _run_after(before: Iterable[asyncio.Task[None]], task: MailboxTask, stop: asyncio.Event) -> None:
+    await asyncio.gather(*before, return_exceptions=True)  # two readers of one mailbox would meet in it
+    await task.run(stop)

@@ -60,6 +60,11 @@ class Resolver:
         self._kept: OrderedDict[str, tuple[float, DnsAnswer]] = OrderedDict()
         self._running: dict[str, asyncio.Task[DnsAnswer]] = {}
 
+    def renew(self, servers: Sequence[str]) -> None:
+        """Ask these from now on; what others said is forgotten."""
+        self._resolver = _make_resolver(servers)
+        self._kept.clear()
+
     async def resolve(self, keys: Iterable[str], within: float = TOTAL_SECONDS) -> dict[str, DnsAnswer]:
         """An answer for every key; what is not answered within so many seconds has failed. Never raises.
 

@@ -38,6 +38,10 @@ class Watchdog:
         """One more task. ``overdue``: at this monotonic time, seconds since it should have come round."""
         self._tasks[name] = overdue
 
+    def forget(self, name: str) -> None:
+        """A task that has ended in order."""
+        self._tasks.pop(name, None)
+
     def feed(self) -> None:
         """Tell systemd that all is well, if it is; to be called every ten seconds."""
         now = time.monotonic()

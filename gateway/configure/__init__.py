@@ -16,11 +16,21 @@ from gateway.configure.fit import check
 from gateway.configure.providers import with_mailboxes, with_provider_habits
 from gateway.configure.secret import load_keys, read_secret
 from gateway.configure.tables import Mistake, TomlFile
+from gateway.configure.usable import check_usable, open_certificate
 from gateway.desk.calendar import read_holiday_file
 from gateway.outbound.templates import check_templates
 from gateway.settings import Agent, Inbox, Settings
 
-__all__ = ["DEFAULT_PATH", "ConfigurationError", "Mistake", "find_path", "load", "load_keys", "read_secret"]
+__all__ = [
+    "DEFAULT_PATH",
+    "ConfigurationError",
+    "Mistake",
+    "find_path",
+    "load",
+    "load_keys",
+    "open_certificate",
+    "read_secret",
+]
 
 DEFAULT_PATH = Path("/etc/ticketgate/ticketgate.toml")
 
@@ -62,6 +72,7 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
             site.mistake("security.token_key", f"{error.filename}: {error.strerror}")
         except ValueError as error:
             site.mistake("security.token_key", str(error))
+        check_usable(settings, site)
     mistakes = site.mistakes + people.mistakes
     mistakes += [Mistake(str(fault.path), fault.line, "", fault.what) for fault in check_templates(settings)]
     if mistakes:

@@ -62,8 +62,8 @@ class _Refused(Exception):
 class _Link:
     """A connection with what is remembered about it."""
 
-    def __init__(self, client: SMTP) -> None:
-        self.client = client
+    def __init__(self, client: SMTP, send: Send) -> None:
+        self.client, self.send = client, send
         self.mails = 0
         self.idle_since = 0.0
 
@@ -87,17 +87,28 @@ class Transport:
         signer: Signer | None = None,
         access_token: Callable[[bool], Awaitable[str]] | None = None,
     ) -> None:
-        self._send = send
-        self._password = password
-        self._signer = signer
-        self._access_token = access_token
-        self._slots = asyncio.Semaphore(max(1, send.max_connections))
         self._idle: list[_Link] = []
         self._started: deque[float] = deque()
-        self._pause_until, self._pause_reply = 0.0, ""
-        self._timeout = max(1.0, send.timeout.total_seconds())
+        self.renew(send, password, signer=signer, access_token=access_token)
 
     # -------------------------------------------------------------- public
+
+    def renew(
+        self,
+        send: Send,
+        password: str = "",
+        *,
+        signer: Signer | None = None,
+        access_token: Callable[[bool], Awaitable[str]] | None = None,
+    ) -> None:
+        """From the next mail on by these settings; what is being sent ends as it began."""
+        self._send, self._password, self._signer, self._access_token = send, password, signer, access_token
+        self._slots = asyncio.Semaphore(max(1, send.max_connections))
+        self._timeout = max(1.0, send.timeout.total_seconds())
+        self._pause_until, self._pause_reply = 0.0, ""
+        idle, self._idle = self._idle, []
+        for link in idle:
+            self._drop(link)
 
     async def attempt(self, mail: OutboundMail) -> Attempt:
         """Try to hand one mail over. Never raises for anything the network or the server does."""
@@ -109,7 +120,7 @@ class Transport:
                 link, fresh = self._take(), False
                 try:
                     if link is None:
-                        link, fresh = _Link(await self._connect()), True
+                        link, fresh = _Link(await self._connect(), self._send), True
                     return await self._transact(link, mail, content)
                 except _Refused as refused:
                     return refused.attempt
@@ -127,7 +138,7 @@ class Transport:
     async def try_login(self) -> str:
         """Connect and log in, without a mail: "" when that went well, else why not."""
         try:
-            self._keep(_Link(await self._connect()))
+            self._keep(_Link(await self._connect(), self._send))
         except _Refused as refused:
             return refused.attempt.reply
         except (SMTPException, OSError, TimeoutError, ValueError) as error:
@@ -155,7 +166,7 @@ class Transport:
 
     def _keep(self, link: _Link) -> None:
         link.idle_since = time.monotonic()
-        if link.usable(link.idle_since):
+        if link.send is self._send and link.usable(link.idle_since):
             self._idle.append(link)
         else:
             self._drop(link)

@@ -63,6 +63,10 @@ class AccessTokens:
         self._settings, self._told = settings, told
         self._sources: dict[str, TokenSource] = {}
 
+    def renew(self) -> None:
+        """The configuration was read again: so are client secrets and refresh tokens when they are needed."""
+        self._sources.clear()
+
     def _source(self, mailbox: Imap) -> TokenSource:
         if mailbox.handle not in self._sources:
             self._sources[mailbox.handle] = make_source(self._settings(), mailbox, self._told)

@@ -155,6 +155,8 @@ class Database:
             raise TemporaryError(self.broken)
         try:
             with self._engine.begin() as tx:
+                if not self.is_sqlite:  # a command may reckon, or ask a person, for longer than a frozen gateway may
+                    tx.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
                 yield tx
         except (DBAPIError, PoolTimeout) as error:
             raise self._meaning(error) from error

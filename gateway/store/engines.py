@@ -22,6 +22,10 @@ _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count
 _KEEPALIVE_SERVER = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 
 
+# A gateway that is stopped in the middle of a transaction holds locks that every other one waits for.
+_FROZEN = "-c idle_in_transaction_session_timeout=20s"
+
+
 class UnsafeStorageError(TicketgateError):
     """The database would lose what was answered 250; the daemon must not start on it."""
 
@@ -81,7 +85,7 @@ def postgresql_engine(url: str) -> Engine:
         connect_args={
             "connect_timeout": 10,
             "application_name": "ticketgate",
-            "options": f"-c lock_timeout=30s {_KEEPALIVE_SERVER}",
+            "options": f"-c lock_timeout=30s {_FROZEN} {_KEEPALIVE_SERVER}",
             **_KEEPALIVE,
         },
         pool_size=WRITERS + READERS,

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.errors import TemporaryError
+from gateway.store import engines
 from gateway.store.database import BATCH, Database, SchemaError, UnsafeStorageError
 from gateway.store.schema import REVISION, counters, metadata
 from tests.support.databases import start_postgresql
@@ -223,6 +224,38 @@ async def test_a_deadlock_is_tried_again(postgresql_database: Database) -> None:
 
 
 @pytest.mark.postgresql
+async def test_a_gateway_that_is_frozen_in_a_transaction_does_not_hold_up_the_others(
+    postgresql_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgresql_database.begin() as tx:
+        url = tx.engine.url.render_as_string(hide_password=False)
+        assert tx.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "0", "a command has time"
+    assert await postgresql_database.read(_limit) == "20s"
+    await postgresql_database.write(_add("shared"))
+    monkeypatch.setattr(engines, "_FROZEN", "-c idle_in_transaction_session_timeout=1s")
+    frozen = Database(url.replace("postgresql+psycopg:", "postgresql:"))
+    reached, thaw = threading.Event(), threading.Event()
+
+    def stop_inside(tx: sa.Connection) -> None:
+        tx.execute(sa.update(counters).values(value=2))
+        reached.set()
+        thaw.wait(60)
+        tx.execute(sa.update(counters).values(value=3))
+
+    stopped = asyncio.ensure_future(frozen.write(stop_inside))
+    await asyncio.to_thread(reached.wait, 60)
+    await postgresql_database.write(lambda tx: tx.execute(sa.update(counters).values(value=4)))
+    thaw.set()
+    with pytest.raises(TemporaryError):
+        await stopped
+    assert await postgresql_database.read(lambda tx: tx.execute(sa.select(counters.c.value)).scalar_one()) == 4
+    frozen.close()
+
+
+def _limit(tx: sa.Connection) -> str:
+    return str(tx.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one())
+
+
 async def test_a_server_that_went_away_is_temporary_trouble() -> None:
     with start_postgresql() as server:
         database = Database(server.create_database())
