@@ -18,6 +18,7 @@ from html import escape
 from pathlib import Path
 
 from bench.browser import Browser
+from bench.played import played
 from bench.rough import ROUGH
 from tests.rules.test_notices import VARIANTS, compose, in_language
 from tests.support.golden import story
@@ -36,7 +37,7 @@ pre {{ white-space: pre-wrap; overflow-wrap: anywhere }}
 
 
 def mails(language: str) -> Iterator[tuple[str, EmailMessage]]:
-    """(name, mail): the story's, every variant of every notice, and mail that is hard to show."""
+    """(name, mail): the story's, every variant of every notice, mail that is hard to show, and a desk's at work."""
     settings = in_language(language)
     for name in sorted(story.NOTICES):
         yield name, read(story.compose(name, settings)[0].content)
@@ -44,6 +45,8 @@ def mails(language: str) -> Iterator[tuple[str, EmailMessage]]:
         yield name, read(compose(name, settings).content)
     for name in sorted(ROUGH):
         yield name, read(compose(name, settings, ROUGH).content)
+    for name, content in played(language):
+        yield name, read(content)
 
 
 def read(content: bytes) -> EmailMessage:

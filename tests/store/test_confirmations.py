@@ -64,6 +64,21 @@ def test_the_owner_learns_which_colleague_split_a_mail_off(desk: Desk, language:
     assert first([given]) == say(language, "#2 yours - Bob split it off #1", "#2 deins - Bob hat es von #1 abgetrennt")
 
 
+@pytest.mark.parametrize(
+    ("order", "english", "german"),
+    [
+        ("#digest off", "Your digest: off.", "Deine Übersicht: aus."),
+        ("#digest hourly", "Your digest: hourly.", "Deine Übersicht: stündlich."),
+        ("#quiet off", "Quiet hours: off.", "Ruhezeit: aus."),
+        ("#quiet 18-8", "Quiet hours: 18:00-08:00.", "Ruhezeit: 18:00-08:00."),
+        ("#report off", "The weekly report: off.", "Der Wochenbericht: aus."),
+        ("#report on", "The weekly report: on.", "Der Wochenbericht: an."),
+    ],
+)
+def test_an_own_setting_is_said_in_words(desk: Desk, language: str, order: str, english: str, german: str) -> None:
+    assert first(desk.write(CAROL, "", subject=order, message_id="<set@corp.test>")) == say(language, english, german)
+
+
 def test_away_with_a_stand_in_names_the_stand_in(desk: Desk, language: str) -> None:
     (said,) = desk.write(ALICE, "", subject="#away until 2026-12-04 to bob", message_id="<away@corp.test>")
     until = say(
@@ -163,6 +178,12 @@ UNDONE = [
         "#away to bob",
         "#1 undone: your absence. You are here.",
         "#1 rückgängig gemacht: deine Abwesenheit. Du bist da.",
+    ),
+    (
+        ("#digest hourly",),
+        "#digest off",
+        "#1 undone: your digest. It is hourly again.",
+        '#1 rückgängig gemacht: deine Übersicht. Sie steht wieder auf "stündlich".',
     ),
 ]
 

@@ -161,6 +161,17 @@ def test_a_report_by_mail_is_a_table_a_chart_and_a_file(road: Road) -> None:
     assert f"{figures.reopened} of {figures.closed}" in text_of(mail)
 
 
+def test_a_report_of_nothing_says_so_and_draws_no_empty_chart(road: Road) -> None:
+    command(road, CAROL, "#report january 2026")
+    mail = to(road.outbox(), CAROL)
+    assert "Nothing came in and nothing was closed." in text_of(mail) and "31 Jan" not in text_of(mail)
+    message = email.message_from_bytes(mail.content, policy=email.policy.default)
+    parts = {part.get_content_type(): part for part in message.walk()}
+    assert "image/png" not in parts and "cid:" not in parts["text/html"].get_content()
+    assert "Nothing came in" in parts["text/html"].get_content() and "31 Jan" not in parts["text/html"].get_content()
+    assert len(parts["text/csv"].get_content().strip().splitlines()) == 32, "whoever adds months up has all days"
+
+
 def test_a_report_is_for_leads_and_needs_a_period(road: Road) -> None:
     command(road, ALICE, "#report")
     assert "only a lead" in text_of(to(road.outbox(), ALICE))

@@ -43,6 +43,15 @@ def test_back_is_answered_with_what_changed_meanwhile(desk: Desk, offer: Outboun
     assert "Printer" not in text and "Chair" not in text
 
 
+def test_what_was_closed_meanwhile_is_said_to_be_once(desk: Desk, offer: OutboundMail) -> None:
+    desk.reply(ALICE, offer, "#away")
+    out = desk.write(JANE, "Any news?", message_id="<4@customer.test>", answers="<1@customer.test>")
+    desk.reply(BOB, to(out, BOB), "#close")
+    said = to(desk.reply(ALICE, offer, "#back"), ALICE)
+    assert "         closed, jane@customer.test\n" in text_of(said)
+    assert said.content.count(b"closed") == 2, "once in the text and once in the HTML"
+
+
 def test_the_list_comes_by_itself_when_the_time_is_over_and_once(desk: Desk, offer: OutboundMail) -> None:
     desk.reply(ALICE, offer, "#away until tomorrow")
     meanwhile(desk)

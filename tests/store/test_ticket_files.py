@@ -121,6 +121,15 @@ def test_what_no_mail_can_carry_is_named_without_a_promise(database: Database) -
     assert "#show files" not in text_of(said)
 
 
+def test_a_mail_that_is_itself_too_much_promises_nothing_either(database: Database) -> None:
+    desk = Desk(database, replace(DESK, customer=Customer(attachments_max=Size(3000))))
+    one, two = (named("1.bin"), "application/x-d", b"1" * 2000), (named("2.bin"), "application/x-d", b"2" * 2000)
+    arrive(desk, mail_with(JANE, one, two))
+    said = ask(desk)
+    assert list(files_of(said)) == ["1.bin"] and "2.bin (2 kB) - not attached: too much for one mail" in text_of(said)
+    assert "come first" not in text_of(said), "the same mail would bring the same again"
+
+
 def test_a_refused_type_is_named_and_never_sent(database: Database, language: str) -> None:
     settings = replace(
         GERMAN if language == "de" else DESK, security=Security(strip_types=("application/x-msdownload",))

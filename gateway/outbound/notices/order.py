@@ -34,6 +34,8 @@ from gateway.outbound.onetap import Link, make_links
 _TAPPED_ROWS = 10
 """Rows of the quarantine with links: three to a row make a long mail."""
 _ARGUMENT = re.compile(r"[A-Z]{2,}")  # what stands for something else in a synopsis
+_CODED = {"prio": "prio", "digest": "set", "report": "set", "quiet": "set"}
+"""Verbs whose value may be a code: where words.toml has its word."""
 _SHOWN_KINDS = ("mail", "answer", "note", "asked", "third")
 
 
@@ -56,7 +58,8 @@ def _done(scene: Scene) -> list[str]:
         elif verb:
             key = f"done_{verb}" if scene.words.knows(f"done_{verb}") else "done_other"
             value = say_decided(scene) or value if verb == "before" else value
-            shown = _worded(scene, "prio", value) if verb == "prio" else _value(scene, value)
+            table = _CODED.get(verb, "")
+            shown = _worded(scene, table, value) if table else _value(scene, value)
             said.append(scene.words.say(key, verb=verb, value=shown, number=scene.number or ""))
     return said
 
@@ -149,9 +152,11 @@ def _row_line(scene: Scene, row: dict[str, Any]) -> str:
     return row_lines(f"#{row.get('number', '')}", subject_of(row, scene.words), _details(scene, row), below)
 
 
-def _details(scene: Scene, row: dict[str, Any]) -> tuple[str, str, str]:
+def _details(scene: Scene, row: dict[str, Any]) -> tuple[str, ...]:
+    """Whose it is or its state, the customer, since when; "closed" once, where nothing more is to be said."""
     words = scene.words
-    return say_state(row, words), cell(row.get("who", ""), 40), say_age(row, words, scene.now)
+    state, age = say_state(row, words), say_age(row, words, scene.now)
+    return (state, cell(row.get("who", ""), 40), *((age,) if age != state else ()))
 
 
 def _table(scene: Scene, rows: list[dict[str, Any]]) -> str:

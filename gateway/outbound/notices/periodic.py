@@ -210,6 +210,19 @@ def _report_subject(scene: Scene) -> str:
     return said + (words.say("report_subject_first", span=first) if first else "")
 
 
+def _days(scene: Scene, days: Sequence[tuple[str, int, int]], content_id: str) -> list[str]:
+    """The chart, what its bars mean, and the same as a table."""
+    words = scene.words
+    said = ", ".join(words.say("chart_day", day=day, new=new, closed=closed) for day, new, closed in days)
+    return [
+        f'<img src="cid:{escape(content_id)}" width="480" height="120" style="max-width:100%;height:auto" '
+        f'alt="{escape(words.say("chart_alt", days=said))}">',
+        _below_the_chart([day for day, _, _ in days]),
+        f'<p style="margin:4px 0 12px">{escape(words.say("chart_caption"))}</p>',
+        _numbers_table(words.several("report_columns"), days),
+    ]
+
+
 def write_report(scene: Scene) -> Writing:
     """Numbers of a period: text with bars, HTML tables, a chart by cid with its numbers in the alt text, a CSV."""
     words, data = scene.words, scene.notice.data
@@ -223,16 +236,14 @@ def write_report(scene: Scene) -> Writing:
     remark = words.say("report_nobody") if idle else ""
     highest = max((new for _, new, _ in days), default=0)
     bars = [(day, new, closed, _bar(new, highest)) for day, new, closed in days]
-    text = scene.render("report.txt", title=title, days=bars, times=times, agents=agents, tags=tags, remark=remark)
+    # A chart of nothing is a gap, and thirty lines of 0 say no more than one of words.
+    silent = "" if any(new or closed for _, new, closed in days) else words.say("report_silent")
+    facts = {"times": times, "agents": agents, "tags": tags, "remark": remark, "silent": silent}
+    text = scene.render("report.txt", title=title, days=bars, **facts)
     content_id = f"{name}@{scene.settings.id_domain}"
-    said = ", ".join(words.say("chart_day", day=day, new=new, closed=closed) for day, new, closed in days)
     pieces = [
         f'<h1 style="font-size:18px">{escape(title)}, {escape(scene.inbox.name)}</h1>',
-        f'<img src="cid:{escape(content_id)}" width="480" height="120" style="max-width:100%;height:auto" '
-        f'alt="{escape(words.say("chart_alt", days=said))}">',
-        _below_the_chart([day for day, _, _ in days]),
-        f'<p style="margin:4px 0 12px">{escape(words.say("chart_caption"))}</p>',
-        _numbers_table(words.several("report_columns"), days),
+        *([f"<p>{escape(silent)}</p>"] if silent else _days(scene, days, content_id)),
         f"{_H2}{escape(words.say('report_times'))}</h2>",
         "<p>" + "<br>\n".join(f"{escape(label)}: {escape(value)}" for label, value in times) + "</p>",
         f"{_H2}{escape(words.say('report_agents'))}</h2>",
@@ -252,7 +263,7 @@ def write_report(scene: Scene) -> Writing:
         text=text,
         html=html,
         parts=(Part(scene.fact("file") or f"{name}.csv", "text/csv", csv.encode(), plain=csv.isascii()),),
-        related=(Part(f"{name}.png", "image/png", chart, inline_id=content_id),) if html else (),
+        related=(Part(f"{name}.png", "image/png", chart, inline_id=content_id),) if html and not silent else (),
         reply=(scene.inbox.name, "d", scene.notice.event),
         list_id=(words.say("reports", inbox=scene.inbox.name), "report"),
         unsubscribe="report off",

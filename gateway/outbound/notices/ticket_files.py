@@ -8,6 +8,7 @@ from gateway.address import clean_text
 from gateway.model import Attachment
 from gateway.outbound.letter import Part
 from gateway.outbound.notices.scene import Scene, size_words
+from gateway.outbound.words import wrap_lines
 
 
 def say_files(scene: Scene, limit: int) -> tuple[str, tuple[Part, ...]]:
@@ -23,8 +24,12 @@ def say_files(scene: Scene, limit: int) -> tuple[str, tuple[Part, ...]]:
     if not lines:
         return scene.words.say("files_none"), ()
     said = [_head(scene, event) + "\n" + "\n".join(found) for event, found in lines.items()]
-    if unread or any(why == "size" and file.size <= limit for file, why in sorted_out):
-        said.append(scene.words.say("files_more"))
+    missing = {event for event, (_, why) in zip(sources, sorted_out, strict=True) if why == "size"}
+    sizes = {
+        event: sum(f.size for e, (f, _) in zip(sources, sorted_out, strict=True) if e == event) for event in missing
+    }
+    if unread or any(size <= limit for size in sizes.values()):
+        said.append(wrap_lines(scene.words.say("files_more")))
     parts = tuple(Part(clean_text(f.name, 150), f.type, f.content) for f, why in sorted_out if not why)
     return "\n\n".join(said), parts
 

@@ -32,8 +32,9 @@ def _phrase(scene: Scene, table: str, code: str, value: str) -> str:
 
 def _value(scene: Scene, code: str, value: str) -> str:
     """A name or a title as it is; a time, a priority and an address as they are said elsewhere."""
-    if code == "priority" and scene.words.knows(f"prio_{value}"):
-        return scene.words.say(f"prio_{value}")
+    table = "prio" if code == "priority" else "set" if code.startswith("my-") else ""
+    if table and scene.words.knows(f"{table}_{value}"):
+        return scene.words.say(f"{table}_{value}")
     if code == "snoozed":
         return scene.words.full(datetime.fromisoformat(value)) if value else ""
     cleaned = clean_text(value, 200)
