@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+
+from sqlalchemy import Connection
 
 from gateway import maillog
 from gateway.clock import Jump, clock
 from gateway.errors import TemporaryError
+from gateway.model import OutboundMail
 from gateway.outbound.alerts import compose_alert, name_alarm
+from gateway.outbound.standing import Standing
 from gateway.outbound.transport import Attempt
 from gateway.settings import Imap, Settings
 from gateway.store import deliveries
 from gateway.store.database import Database
+from gateway.store.undelivered import try_barred, waits_barred
 
 _STORE_PAUSE = 60.0  # seconds
 _OF_MAILBOXES = {"silent": "silent", "uidvalidity": "rebuilt", "sent-copy-lost": "copies"}
@@ -27,6 +32,7 @@ class Alarms:
         self._database, self._settings, self._sent = database, settings, sent
         self._told: dict[str, float] = {}  # problem -> monotonic time of the last mail about it
         self._store_told = float("-inf")
+        self._standing = Standing()
         self._writing: set[asyncio.Task[None]] = set()
         self._number = int(time.time()) % 100_000  # makes the Message-ID: another one for each alarm
 
@@ -71,13 +77,17 @@ class Alarms:
         else:
             self.over("token", user=mailbox.user, handle=mailbox.handle)
 
-    def hear_relay(self, attempt: Attempt) -> None:
-        """What came of an attempt to send: that nothing can be sent is everybody's trouble, not that mail's."""
+    def hear_relay(self, mail: OutboundMail, attempt: Attempt) -> None:
+        """What came of an attempt to send: that the relay refuses us is everybody's trouble, not that mail's."""
         server = self._settings().send.host
         if attempt.barred:
-            self.sound("relay", attempt.reply, server=server)
-        elif attempt.outcome == "sent":
-            self.over("relay", server=server)
+            # In the session it is its word about us; before that nothing can be said to it at all.
+            self.sound("relay-refuses" if attempt.step else "relay", attempt.reply, server=server)
+        if self._standing.hear(attempt, mail.recipient):
+            self._start(self._try_barred())
+            if self._standing.well:
+                self.over("relay", server=server)
+                self.over("relay-refuses", server=server)
 
     def hear_store(self, cause: str) -> None:
         """Nothing can be written, or (no words) it can again. In any thread; the log only, as no mail can be kept.
@@ -107,8 +117,21 @@ class Alarms:
         else:
             self.over(alarm)
 
+    async def _try_barred(self) -> None:
+        """What waited for the relay goes now, not when its pause of hours ends."""
+        try:
+            due = await self._database.write(lambda tx: try_barred(tx, clock()))
+        except TemporaryError as error:
+            maillog.worker_error("alarms", error)
+            return
+        if due:
+            self._sent()
+
     def _mail(self, problem: str, alarm: str, **facts: str) -> None:
-        task = asyncio.create_task(self._queue(problem, alarm, facts))
+        self._start(self._queue(problem, alarm, facts))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
@@ -117,7 +140,14 @@ class Alarms:
         self._number = (self._number + 1) % 100_000
         try:
             mails = compose_alert(settings, alarm, self._number, now, **facts)
-            await self._database.write(lambda tx: deliveries.enqueue(tx, mails, now))
+            # One that cannot leave says it all: when the relay is repaired it is read with the end of it.
+            repeated = alarm.startswith("relay") and "over" not in facts
+
+            def queue(tx: Connection) -> None:
+                if not (repeated and waits_barred(tx, "alert")):
+                    deliveries.enqueue(tx, mails, now)
+
+            await self._database.write(queue)
         except TemporaryError as error:
             maillog.worker_error("alarms", error)  # the log has the alarm
             self._told.pop(problem, None)

@@ -13,15 +13,18 @@ from gateway.desk.case import occasion
 from gateway.desk.choices import delay_mails, with_choices
 from gateway.desk.lifecycle import apply_plan
 from gateway.desk.reminding import plan_undelivered
-from gateway.model import Delivery
+from gateway.model import Delivery, OutboundMail
 from gateway.outbound.compose import compose_all
 from gateway.outbound.retry import next_due, warning_due
 from gateway.outbound.sent_copy import choose_mailbox
 from gateway.outbound.transport import Attempt
-from gateway.outbound.unreachable import write_unreachable
+from gateway.outbound.unreachable import write_unreachable, write_untold
 from gateway.settings import Settings
-from gateway.store import deliveries, sent_copies, suppression, tickets, timers
+from gateway.store import deliveries, sent_copies, suppression, tickets, timers, undelivered
 from gateway.threading.match import find_moved
+
+TRANSMISSIONS = 3
+"""Times a person's answer is sent to a relay that never says that it has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,36 +34,56 @@ class Outcome:
     state: str  # sent, deferred, failed, unknown
     due_at: datetime | None = None
     warn: bool = False
+    untold: bool = False  # it was the last mail that could have told somebody of a new ticket
 
 
 def judge_attempt(delivery: Delivery, attempt: Attempt, settings: Settings, now: datetime) -> Outcome:
-    """Temporary unless proven permanent; a person's answer with an unknown end is sent again, automatic mail never."""
+    """Temporary unless proven permanent; automatic mail with an unknown end is never sent again.
+
+    A person's answer is, until it left ``TRANSMISSIONS`` times: a relay that keeps what it does not confirm would
+    hand the customer a copy each time, for days.
+    """
+    personal = not delivery.mail.automatic
     if attempt.outcome == "sent":
         return Outcome("sent")
     if attempt.outcome == "failed":
-        return Outcome("failed", warn=not delivery.mail.automatic)
-    if attempt.outcome == "unknown" and delivery.mail.automatic:
-        return Outcome("unknown")
+        return Outcome("failed", warn=personal)
+    times_left = _count_left(delivery, attempt)
+    if attempt.outcome == "unknown" and (times_left >= TRANSMISSIONS or not personal):
+        return Outcome("unknown", warn=personal)
     due = next_due(delivery.attempt, delivery.queued_at, now, settings.send)
     if due is None:
-        return Outcome("failed", warn=not delivery.mail.automatic)
-    warn = not delivery.mail.automatic and warning_due(delivery.attempt, delivery.queued_at, now, settings.send)
+        return Outcome("unknown" if times_left else "failed", warn=personal)
+    warn = personal and warning_due(delivery.attempt, delivery.queued_at, now, settings.send)
     return Outcome("deferred", due, warn)
+
+
+def _count_left(delivery: Delivery, attempt: Attempt) -> int:
+    """How often the whole mail was transmitted and not confirmed, with this attempt."""
+    return delivery.transmitted + (attempt.outcome == "unknown")
 
 
 def record(tx: Connection, delivery: Delivery, attempt: Attempt, settings: Settings, now: datetime) -> Outcome:
     """Record the attempt and, when its author must know, the notice, in the caller's transaction."""
     outcome = judge_attempt(delivery, attempt, settings, now)
-    if not deliveries.record_attempt(tx, delivery, outcome.state, attempt.reply, outcome.due_at, now):
+    left = attempt.outcome == "unknown"
+    if not deliveries.record_attempt(
+        tx, delivery, outcome.state, attempt.reply, outcome.due_at, now, left=left, barred=attempt.barred
+    ):
         return outcome  # another host took over after our lease ran out: its word counts
     if outcome.state == "sent":
         mailbox = choose_mailbox(delivery.mail, settings)
         if mailbox is not None:
             sent_copies.note(tx, delivery, mailbox.handle, now)
-    if attempt.outcome == "failed":
+    if attempt.outcome == "failed" and attempt.step == "rcpt":  # at any other step it was not the address
         _remember(tx, delivery, attempt.reply, settings, now)
     if outcome.warn:
-        _tell_author(tx, delivery, attempt.reply, settings, now, final=outcome.state == "failed")
+        left_times = _count_left(delivery, attempt) if outcome.state == "unknown" else 0
+        final = outcome.state != "deferred"
+        said = {"left": str(left_times or ""), "relay": "1" if attempt.barred else ""}
+        _tell_author(tx, delivery, attempt.reply, settings, now, final=final, **said)
+    if outcome.state in ("failed", "unknown") and delivery.mail.kind == "offer":
+        return replace(outcome, untold=_tell_untold(tx, delivery.mail, attempt.reply, settings, now))
     return outcome
 
 
@@ -83,7 +106,7 @@ def refuse_dead(
         if deliveries.record_attempt(tx, delivery, "failed", reply, None, now):
             refused.append((delivery, reply))
             if not delivery.mail.automatic:
-                _tell_author(tx, delivery, why, settings, now, final=True, untried=True)
+                _tell_author(tx, delivery, why, settings, now, final=True, untried="1")
     return leaving, refused
 
 
@@ -97,6 +120,15 @@ def _remember(tx: Connection, delivery: Delivery, reply: str, settings: Settings
         deliveries.enqueue(tx, [mail for mail in mails if not deliveries.is_queued(tx, mail.message_id)], now)
 
 
+def _tell_untold(tx: Connection, mail: OutboundMail, reply: str, settings: Settings, now: datetime) -> bool:
+    """If no offer of a new ticket reached anybody, the admins hear of it, once a ticket; whether that is so."""
+    if not undelivered.reached_nobody(tx, mail.ticket, mail.kind):
+        return False
+    mails = write_untold(mail.ticket, reply, settings, now)
+    deliveries.enqueue(tx, [one for one in mails if not deliveries.is_queued(tx, one.message_id)], now)
+    return True
+
+
 def _tell_author(
     tx: Connection,
     delivery: Delivery,
@@ -105,8 +137,9 @@ def _tell_author(
     now: datetime,
     *,
     final: bool,
-    untried: bool = False,
+    **said: str,
 ) -> None:
+    """The notice to the author. ``said``: facts of it (:mod:`gateway.outbound.notices`)."""
     mail = delivery.mail
     settings = with_choices(settings, tickets.agent_choices(tx))
     ticket = tickets.open_ticket(tx, mail.ticket, "", None, settings, now)
@@ -115,7 +148,7 @@ def _tell_author(
         mail = replace(mail, event=find_moved(ticket, mail.ticket, mail.event))
     agents = tickets.ensure_agents(tx, settings)
     case = occasion(ticket, agents, settings, now, "undelivered")
-    plan = plan_undelivered(case, mail, reply, final=final, untried=untried)
+    plan = plan_undelivered(case, mail, reply, final=final, **said)
     after = apply_plan(ticket, plan, {p.party: p for p in (*ticket.participants, *agents.values())}, now)
     tickets.record(tx, None, plan, ticket, now)
     timers.record(tx, plan)

@@ -14,6 +14,7 @@ from gateway.model import Plan, State
 from gateway.settings import Settings
 from gateway.store.database import Database
 from gateway.store.gauges import Gauges, find_first_answer, measure
+from gateway.store.undelivered import describe_barred
 
 STALE_INTAKE = timedelta(minutes=15)
 """A mail that was taken over and is not decided for longer than this: nobody works."""
@@ -41,6 +42,13 @@ def check_outbox(gauges: Gauges, settings: Settings) -> Check:
     return Check("outbox", gauges.oldest_outbox < settings.send.warn_after, words)
 
 
+def check_relay(gauges: Gauges, settings: Settings) -> Check:
+    """Whether the server that relays for us takes our mail; its words, and what to do, when it does not."""
+    if not gauges.barred:
+        return Check("relay", True, "no mail waits because it refuses us")
+    return Check("relay", False, describe_barred(gauges.barred, gauges.barred_reply, settings.send.host))
+
+
 class Health:
     """Looks when asked. ``silent``: of each mailbox, seconds since it was last read, and how many are too many."""
 
@@ -64,7 +72,9 @@ class Health:
                 return (Check("database", False, f"no answer within {_PATIENCE:.0f} seconds"),)
             except TemporaryError as error:
                 return (Check("database", False, str(error)),)
-        return self._intake(gauges), check_outbox(gauges, self._settings()), Check("database", True, "can be written")
+        settings = self._settings()
+        checks = self._intake(gauges), check_outbox(gauges, settings), check_relay(gauges, settings)
+        return *checks, Check("database", True, "can be written")
 
     def _intake(self, gauges: Gauges) -> Check:
         silent = {name: since() for name, (since, longest) in self.silent.items() if since() > longest}

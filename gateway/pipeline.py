@@ -187,7 +187,7 @@ def carry_out(tx: Connection, decision: Decision, mail_id: int | None, now: date
     for one in (plan, *plan.beside):
         search.record(tx, one.ticket, one, case.findings.message, _people(case))
     for event in plan.withdrawn:
-        deliveries.withdraw(tx, plan.ticket, event, now)
+        pending.withdraw(tx, plan.ticket, event, now)
     deliveries.enqueue(tx, decision.mails, now, hold_seconds=case.settings.send.hold_seconds, cause=mail_id or 0)
     for address, words in deliveries.record_reports(tx, plan, now):
         _remember_refusal(tx, address, words, case.settings, now)
@@ -358,7 +358,7 @@ def _look_up_named(tx: Connection, case: Case) -> Case:
     if named.blocked:
         facts = replace(facts, blocks=tickets.find_blocked(tx, named.blocked))
     if named.unsent and case.ticket is not None:
-        facts = replace(facts, unsent=deliveries.find_unsent(tx, case.ticket.number))
+        facts = replace(facts, unsent=pending.find_unsent(tx, case.ticket.number))
     case = _begin(tx, replace(case, facts=facts))
     case = _with_tickets(tx, case, named.tickets)
     case = _with_tickets(tx, case, find_undone(case), merged=True)

@@ -199,7 +199,7 @@ class Outbox:
         self._unsure = False  # a claim may be committed although we were not told
         self._breaker = Breaker()
         self.worker = Worker("outbox", self._round)
-        self.tried: Callable[[Attempt], None] = lambda attempt: None
+        self.tried: Callable[[OutboundMail, Attempt], None] = lambda mail, attempt: None
         """Called with what came of each attempt."""
         self.left: Callable[[str], None] = lambda key: None
         """Called in a thread with the key (``sent_keys``) of each mail that left, before that is recorded."""
@@ -267,7 +267,7 @@ class Outbox:
     async def _one(self, delivery: Delivery, key: str) -> None:
         try:
             attempt = await self._transport.attempt(delivery.mail)
-            self.tried(attempt)
+            self.tried(delivery.mail, attempt)
             if attempt.outcome == "sent":
                 await asyncio.to_thread(self.left, key)
             outcome = await self._record(delivery, attempt)
@@ -286,7 +286,9 @@ class Outbox:
             maillog.failed(mail, delivery.id, delivery.attempt, reply)
         else:
             maillog.unknown(mail, delivery.id, delivery.attempt, reply)
-        if outcome.warn:
+        if outcome.untold:
+            maillog.alerted(f"nobody was told of ticket {mail.ticket}", reply)
+        if outcome.warn or outcome.untold:
             self.worker.wake()
 
     async def _record(self, delivery: Delivery, attempt: Attempt) -> deliver.Outcome:

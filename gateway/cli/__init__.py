@@ -27,7 +27,7 @@ COMMANDS = {
     "report": ("reading", "numbers of a week or another period, from the event log"),
     "templates": ("templates", "the texts of the mails: list, show, test with sample data"),
     "held": ("held", "mail that waits for a person: list, show, release, discard"),
-    "queue": ("queue", "outgoing mail: list, show, retry, drop; addresses that take none"),
+    "queue": ("queue", "outgoing mail: list, failed, show, retry, drop; addresses that take none"),
     "explain": ("explain", "why a mail went where it went: a stored one, or a file as if it arrived now"),
     "examine": ("examine", "what mails say, without database or daemon"),
     "oauth": ("oauth", "access tokens of mailboxes: login (once), status"),

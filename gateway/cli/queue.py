@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from gateway.cli.exits import NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, when
+from gateway.cli.undelivered import list_failed, point_out, retry
 from gateway.clockwork import start_rounds
 from gateway.safekeeping.outside import read_sent, state_folder
 from gateway.settings import Settings
@@ -28,12 +29,13 @@ _WORDS = {
     "drop": ("dropped", ""),
 }
 """Deed -> what is said of the mails it was done to, and when there was none."""
-_DEEDS = ["list", "show", "retry", "hold", "release", "drop", "dead", "lift"]
+_DEEDS = ["list", "failed", "show", "retry", "hold", "release", "drop", "dead", "lift"]
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
     """List what is not delivered yet, show one mail as frozen, hold, release, try now, or drop with a reason.
 
+    failed: what did not arrive in the last 7 days, and why; retry NUMBER sends one of them again, as it was.
     dead: the addresses that automatic mail is not sent to any more, and why; lift: send it there again.
     """
     parser = argparse.ArgumentParser(prog="ticketgate queue", description=__doc__)
@@ -68,6 +70,8 @@ def run(command: str, arguments: Sequence[str]) -> int:
             if not options.json and (copies := list_open(tx)):
                 print("\nSent, but not copied to the Sent folder of the mailbox (sent_copy):")
                 _list_copies(copies)
+            if not options.json:
+                point_out(tx, settings, now)
             since = held_since(tx)
             if since is not None:
                 print(
@@ -75,6 +79,9 @@ def run(command: str, arguments: Sequence[str]) -> int:
                     "  ticketgate queue release",
                     file=sys.stderr,
                 )
+            return OK
+        if options.deed == "failed":
+            list_failed(tx, now, as_json=options.json)
             return OK
         if options.deed == "dead":
             _list_dead(tx, as_json=options.json)
@@ -95,7 +102,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
             if options.number is None and _open_gate(tx, settings, now):
                 return OK
         else:
-            count = deliveries.flush(tx, now, options.number)
+            count = retry(tx, now, options.number)
         gate = "" if held_since(tx) is None else "; nothing leaves before: ticketgate queue release"
     done, nothing = _WORDS[options.deed]
     if count or options.number is None:

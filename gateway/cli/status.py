@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from gateway.cli.exits import FAILURES, OK
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import to_json, when
-from gateway.health import Check, check_intake, check_outbox
+from gateway.health import Check, check_intake, check_outbox, check_relay
 from gateway.membership import is_gone
 from gateway.settings import Settings
 from gateway.store.gate import held_since
@@ -33,10 +33,11 @@ def run(command: str, arguments: Sequence[str]) -> int:
     with opened(settings) as tx:
         gauges = measure(tx, now)
         inboxes = measure_inboxes(tx, settings.inbox)
-        checks = [_gateways(tx, now), check_intake(gauges), _outbox(tx, gauges, settings), _database(tx, gauges)]
+        checks = [_gateways(tx, now), check_intake(gauges), _outbox(tx, gauges, settings)]
+        checks += [check_relay(gauges, settings), _database(tx, gauges)]
     for handle, inbox in inboxes.items():
         _print(handle, True, _desk(inbox, now), as_json=options.json)
-    for check in [*checks, _held(gauges)]:
+    for check in [*checks, _undelivered(gauges), _held(gauges)]:
         _print(check.name, check.well, check.words, as_json=options.json)
     return OK if all(check.well for check in checks) else FAILURES
 
@@ -67,6 +68,12 @@ def _outbox(tx: Connection, gauges: Gauges, settings: Settings) -> Check:
 
 def _database(tx: Connection, gauges: Gauges) -> Check:
     return Check("database", True, f"{tx.dialect.name}, {gauges.size / 1e6:.1f} MB")
+
+
+def _undelivered(gauges: Gauges) -> Check:
+    lost = gauges.undelivered
+    words = f"{lost} of the last 7 days did not arrive; which, and why: ticketgate queue failed"
+    return Check("undelivered", True, words if lost else "none in the last 7 days")
 
 
 def _held(gauges: Gauges) -> Check:

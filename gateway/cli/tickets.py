@@ -15,6 +15,7 @@ from gateway.cli.table import harmless, print_table, to_json, when
 from gateway.model import EventFact, Person, TicketFacts
 from gateway.store import journal, raw_mail, tickets
 from gateway.store.people import find_persons
+from gateway.store.undelivered import Undelivered, list_of_ticket
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
@@ -71,6 +72,7 @@ def _show(arguments: Sequence[str]) -> int:
         ticket = tickets.load_ticket(tx, options.number)
         parties = {event.party for event in ticket.events} if ticket else set()
         people = {person.party: person for person in find_persons(tx, parties=parties)}
+        undelivered = list_of_ticket(tx, options.number)
         if ticket is None:
             print(f"ticketgate: there is no ticket {options.number}", file=sys.stderr)
             return NOUSER
@@ -86,13 +88,13 @@ def _show(arguments: Sequence[str]) -> int:
             sys.stdout.buffer.write(raw)
             return OK
     if options.json:
-        print(to_json(msgspec.to_builtins(ticket)))
+        print(to_json({**msgspec.to_builtins(ticket), "undelivered": msgspec.to_builtins(undelivered)}))
     else:
-        _print(ticket, people)
+        _print(ticket, people, undelivered)
     return OK
 
 
-def _print(ticket: TicketFacts, people: Mapping[int, Person]) -> None:
+def _print(ticket: TicketFacts, people: Mapping[int, Person], undelivered: Sequence[Undelivered]) -> None:
     owner = (ticket.owner.agent or ticket.owner.address) if ticket.owner else "nobody"
     print(harmless(f"#{ticket.number}  {ticket.subject or '(no subject)'}"))
     print(f"state {ticket.state}   owner {owner}   inbox {ticket.inbox}   opened {when(ticket.created_at)}")
@@ -100,6 +102,9 @@ def _print(ticket: TicketFacts, people: Mapping[int, Person]) -> None:
     print(harmless(f"with  {parties}"))
     for event in ticket.events:
         _print_event(event, people.get(event.party))
+        for mail in undelivered:
+            if mail.event == event.number:
+                _print_undelivered(mail)
     for held in ticket.held:
         if not held.resolution:
             print(f"\nheld  event {held.event} waits for a decision: {held.reason}")
@@ -107,6 +112,14 @@ def _print(ticket: TicketFacts, people: Mapping[int, Person]) -> None:
 
 def _absence(event: EventFact) -> str:
     return f"away until {event.data['away']}" if event.data.get("away") else ""
+
+
+def _print_undelivered(mail: Undelivered) -> None:
+    """What stands in the history as a line was meant for somebody who does not have it."""
+    became = {"failed": "NOT DELIVERED", "unknown": "PERHAPS NOT DELIVERED"}.get(
+        mail.state, f"not sent yet, {mail.state}"
+    )
+    print(harmless(f"      ! {became}: mail {mail.id} to {mail.recipient}  {' '.join(mail.reply.split())}".rstrip()))
 
 
 def _print_event(event: EventFact, person: Person | None) -> None:

@@ -189,10 +189,11 @@ def _next_step(case: Case, timer: Timer) -> dict[str, str]:
     return {"next_at": due, "next_who": lead.name if lead else ""} if due and lead is not None else {}
 
 
-def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool, untried: bool = False) -> Plan:
+def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool, **said: str) -> Plan:
     """A person's answer did not get out: its author is told, and at the end the ticket is the author's again.
 
-    ``untried``: the address has refused mail before, in the words of ``reply``.
+    ``said``: more facts of the notice. ``untried``: the address has refused mail before, in the words of ``reply``;
+    ``left``: how often it left without our relay's word; ``relay``: it is our relay that refuses us.
     """
     draft, ticket = Draft(case), case.ticket
     assert ticket is not None
@@ -209,9 +210,10 @@ def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool,
         "status": rest.partition(" ")[0] if rest[:2] in ("4.", "5.") else "",
         "diagnostic": reply,
         "deferred": "" if final else "1",
-        "untried": "1" if untried else "",
+        **said,
     }
     told = [author] if author else list(assignment.owner_or_pool(case))
     draft.notify("undelivered", told, about=answer.number if answer else number, reason="session", data=data)
-    draft.explain(f"answer to {mail.recipient} {'failed' if final else 'is delayed'}: {reply}")
+    became = "has an unknown end" if said.get("left") else "failed" if final else "is delayed"
+    draft.explain(f"answer to {mail.recipient} {became}: {reply}")
     return keep_watch(case, draft.plan("clock"))

@@ -32,7 +32,8 @@ class Delivery:
     id: int
     mail: OutboundMail
     attempt: int
-    queued_at: datetime
+    queued_at: datetime  # or when a person queued it again
+    transmitted: int = 0  # times the whole mail left and the other side never said that it has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ from aiosmtplib.errors import (
 from gateway.address import fold_domain, split_address
 from gateway.errors import TemporaryError
 from gateway.model import OutboundMail
+from gateway.outbound.refusals import speaks_of_us
 from gateway.outbound.sign import Signer
 from gateway.settings import Send
 
@@ -48,7 +49,9 @@ class Attempt:
     outcome: str
     reply: str
     barred: bool = False
-    """Nothing at all can be sent until somebody repairs it: TLS or the login failed."""
+    """No mail of ours is taken until somebody repairs it: TLS or the login failed, or the server refuses us."""
+    step: str = ""
+    """Where it was refused: ``connect`` (until the login), ``mail``, ``rcpt``, ``data``, ``dot``."""
 
 
 class _Refused(Exception):
@@ -128,7 +131,8 @@ class Transport:
                     if link is not None:
                         self._drop(link)
                     if fresh or link is None or isinstance(error, ValueError):
-                        return Attempt("deferred", _words(error), barred=_is_tls(error))
+                        step = "connect" if link is None and speaks_of_us(_words(error), "connect") else ""
+                        return Attempt("deferred", _words(error), barred=bool(step) or _is_tls(error), step=step)
                     # A kept connection that the server had closed meanwhile: nothing was said yet, take a new one.
                 except BaseException:  # cancelled: the conversation is in an unknown place
                     if link is not None:
@@ -252,7 +256,7 @@ class Transport:
             await self._rcpt_to(link, mail)
             reply = await client.execute_command(b"DATA")
             if reply.code != 354:
-                raise _Refused(await self._refusal(link, reply.code, reply.message))
+                raise _Refused(await self._refusal(link, "data", reply.code, reply.message))
             await self._body(client, content)
         except (SMTPException, OSError, TimeoutError) as error:
             # Before the final dot the server has taken no responsibility (RFC 5321 4.1.1.4): it was not accepted.
@@ -270,7 +274,7 @@ class Transport:
         if 200 <= reply.code < 300:
             self._keep(link)
             return Attempt("sent", text)
-        return await self._refusal(link, reply.code, reply.message)
+        return await self._refusal(link, "dot", reply.code, reply.message)
 
     async def _mail_from(self, link: _Link, mail: OutboundMail, size: int) -> None:
         client = link.client
@@ -292,14 +296,14 @@ class Transport:
         except SMTPResponseException as error:
             if error.code == 421 and link.mails:
                 raise SMTPServerDisconnected(str(error.message)) from error  # it had been idle for too long
-            raise _Refused(await self._refusal(link, error.code, str(error.message))) from error
+            raise _Refused(await self._refusal(link, "mail", error.code, str(error.message))) from error
 
     async def _rcpt_to(self, link: _Link, mail: OutboundMail) -> None:
         wide = not split_address(mail.recipient)[0].isascii()
         try:
             await link.client.rcpt(_on_wire(mail.recipient), encoding="utf-8" if wide else "ascii")
         except SMTPResponseException as error:
-            raise _Refused(await self._refusal(link, error.code, str(error.message))) from error
+            raise _Refused(await self._refusal(link, "rcpt", error.code, str(error.message))) from error
 
     async def _body(self, client: SMTP, content: bytes) -> None:
         """Send everything but the final dot and wait until it has left."""
@@ -317,7 +321,7 @@ class Transport:
         patience = self._timeout * (1 + len(payload) / 1_000_000)
         await asyncio.wait_for(protocol._drain_helper(), patience)
 
-    async def _refusal(self, link: _Link, code: int, message: str) -> Attempt:
+    async def _refusal(self, link: _Link, step: str, code: int, message: str) -> Attempt:
         """The outcome for a reply that is no success; leaves the connection ready for another mail, or closed."""
         reply = f"{code} {message}"[:_LONGEST_REPLY]
         try:
@@ -328,9 +332,9 @@ class Transport:
                 self._drop(link)
         except (SMTPException, OSError, TimeoutError):
             self._drop(link)
-        if code in (530, 535, 538):  # authentication required: ours to repair, and nothing about this mail
-            return Attempt("deferred", reply, barred=True)
-        return Attempt("failed" if 500 <= code < 600 else "deferred", reply)
+        if speaks_of_us(reply, step):  # ours to repair, and nothing about this mail
+            return Attempt("deferred", reply, barred=True, step=step)
+        return Attempt("failed" if 500 <= code < 600 else "deferred", reply, step=step)
 
     async def _pace(self) -> bool:
         """Wait for our turn under ``max_per_minute``; False when that would take too long."""

@@ -86,6 +86,8 @@ def enqueue(
                 "due_at": max(now if mail.automatic else later, mail.not_before or now),
                 "lease_owner": "",
                 "reply": "",
+                "transmitted": 0,
+                "barred": False,
                 "cause": cause,
             }
             for mail in mails
@@ -175,12 +177,21 @@ def put_back_untried(tx: Connection, now: datetime, owner: str, but_not: Collect
 
 
 def record_attempt(
-    tx: Connection, delivery: Delivery, outcome: str, reply: str, next_due: datetime | None, now: datetime
+    tx: Connection,
+    delivery: Delivery,
+    outcome: str,
+    reply: str,
+    next_due: datetime | None,
+    now: datetime,
+    *,
+    left: bool = False,
+    barred: bool = False,
 ) -> DeliveryState | None:
     """What an attempt came to; the new state, None when the attempt is not the current one any more.
 
     ``outcome``: ``sent``, ``failed``; ``deferred`` is due again at ``next_due`` (None: given up, FAILED); ``unknown``
-    is due again for a person's answer (None: UNKNOWN), final for automatic mail.
+    is due again for a person's answer (None: UNKNOWN), final for automatic mail. ``left``: the whole mail was
+    transmitted, and nobody knows whether it was taken. ``barred``: the relay refused us, not this mail.
     """
     if outcome == "sent":
         state = DeliveryState.SENT
@@ -207,6 +218,8 @@ def record_attempt(
             ended_at=now if ended else None,
             lease_owner="",
             reply=reply,
+            transmitted=deliveries.c.transmitted + int(left),
+            barred=barred,
         )
     )
     if result.rowcount != 1:
@@ -295,42 +308,6 @@ def pending(tx: Connection) -> int:
     return tx.execute(sa.select(sa.func.count()).where(deliveries.c.state.in_(OPEN))).scalar_one()
 
 
-# ------------------------------------------------------------------ taken back by their author
-
-
-def find_unsent(tx: Connection, ticket: int) -> frozenset[int]:
-    """The events of a ticket whose answers all still wait for their first attempt; their rows are locked."""
-    rows = tx.execute(
-        sa.select(deliveries.c.event, deliveries.c.state, deliveries.c.attempt)
-        .where(deliveries.c.ticket == ticket, deliveries.c.automatic.is_(False))
-        .with_for_update()
-    ).all()
-    gone = {row.event for row in rows if row.state != DeliveryState.QUEUED or row.attempt}
-    return frozenset(row.event for row in rows) - gone
-
-
-def withdraw(tx: Connection, ticket: int, event: int, now: datetime) -> int:
-    """Never send the waiting mails of this event (``#undo``, gathered notifications); how many there were."""
-    waiting = (deliveries.c.state == DeliveryState.QUEUED) & (deliveries.c.attempt == 0)
-    ended = tx.execute(
-        sa.update(deliveries)
-        .where(deliveries.c.ticket == ticket, deliveries.c.event == event, waiting)
-        .values(
-            state=DeliveryState.FAILED,
-            due_at=None,
-            ended_at=now,
-            # Nobody takes a notification back: the next mail of the customer took its place (desk/gathering.py).
-            reply=sa.case(
-                (deliveries.c.automatic, "told together with the next mail"), else_="taken back by its author"
-            ),
-        )
-        .returning(deliveries.c.id)
-    )
-    numbers = list(ended.scalars())
-    mark_ids(tx, ENDED, numbers)
-    return len(numbers)
-
-
 # ------------------------------------------------------------------ by an operator
 
 
@@ -395,7 +372,8 @@ def _to_delivery(row: Any) -> Delivery:
             author=row.author,
         ),
         attempt=row.attempt,
-        queued_at=row.queued_at,
+        queued_at=row.again_at or row.queued_at,
+        transmitted=row.transmitted,
     )
 
 

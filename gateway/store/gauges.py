@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from gateway.store.deliveries import OPEN
 from gateway.store.schema import deliveries, events, journal, tickets
+from gateway.store.undelivered import WEEK, count_barred, count_undelivered
 
 _ENDED = ("closed", "spam")
 _ANSWERS = (
@@ -32,6 +33,9 @@ class Gauges:
     oldest_outbox: timedelta  # of those that nobody holds
     tickets: Mapping[str, int]  # by state
     held: Mapping[str, int]  # by reason
+    barred: int  # deliveries that wait because the relay refuses us
+    barred_reply: str  # in these words
+    undelivered: int  # that ended within the last week without having arrived
     size: int
 
 
@@ -42,6 +46,7 @@ def measure(tx: Connection, now: datetime) -> Gauges:
     _, first_queued = _count(tx, deliveries.c.queued_at, deliveries.c.state.in_([s for s in OPEN if s != "held"]))
     by_state = tx.execute(sa.select(tickets.c.state, sa.func.count()).group_by(tickets.c.state))
     by_reason = sa.select(journal.c.reason, sa.func.count()).where(journal.c.state == "held").group_by(journal.c.reason)
+    barred, words = count_barred(tx)
     return Gauges(
         received=received,
         oldest_received=_age(first_received, now),
@@ -49,6 +54,9 @@ def measure(tx: Connection, now: datetime) -> Gauges:
         oldest_outbox=_age(first_queued, now),
         tickets={str(state): int(number) for state, number in by_state},
         held={str(reason): int(number) for reason, number in tx.execute(by_reason)},
+        barred=barred,
+        barred_reply=words,
+        undelivered=count_undelivered(tx, now - WEEK),
         size=_size(tx),
     )
 

@@ -336,6 +336,9 @@ deliveries = Table(
     _moment("ended_at", nullable=True),
     _words("lease_owner"),
     _words("reply"),  # the last thing the other side said
+    _number("transmitted"),  # times it left as a whole, and the relay never said that it has it
+    _flag("barred"),  # the last attempt was refused to us, not to this mail
+    _moment("again_at", nullable=True),  # when an operator queued it again
     _number("cause"),  # journal row of the mail it was decided with; 0: a timer or a command
     # The same mail of the same event to the same party exists once (invariant I2).
     Index(

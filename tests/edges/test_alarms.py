@@ -14,10 +14,13 @@ from gateway.outbound.transport import Attempt
 from gateway.settings import Imap
 from gateway.store import deliveries
 from gateway.store.database import Database
+from tests.edges.test_transport import make_mail
 from tests.support.spine import SETTINGS
 
 MAILBOX = Imap(user="desk@mail.test", handle="support")
 BARRED, LEFT = Attempt("deferred", "454 4.7.0", barred=True), Attempt("sent", "250 2.0.0")
+DENIED = Attempt("deferred", "554 5.7.1 Relay access denied", barred=True, step="rcpt")
+MAIL, OTHER = make_mail(), make_mail(recipient="alice@corp.test")
 
 
 async def play(folder: Path) -> list[str]:
@@ -31,13 +34,15 @@ async def play(folder: Path) -> list[str]:
         alarms.hear_mailbox(MAILBOX, "silent", "535 5.7.8")
         alarms.hear_mailbox(MAILBOX, "junk", "3 new")  # for the log alone
         alarms.hear_tokens(MAILBOX, "invalid_grant")
-        alarms.hear_relay(BARRED)
+        alarms.hear_relay(MAIL, BARRED)
+        alarms.hear_relay(MAIL, DENIED)
+        alarms.hear_relay(OTHER, LEFT)  # the relay knows our own domain only: that ends nothing
         alarms.hear_clock(Jump(by=timedelta(hours=1), believed=False))
         alarms.hear_keeper("retention", "disk")
     alarms.hear_mailbox(MAILBOX, "silent", "")
     alarms.hear_tokens(MAILBOX, "")
-    alarms.hear_relay(LEFT)
-    alarms.hear_relay(LEFT)
+    alarms.hear_relay(MAIL, LEFT)
+    alarms.hear_relay(MAIL, LEFT)
     alarms.hear_clock(Jump(by=timedelta(), believed=True))
     alarms.hear_keeper("retention", "")
     await asyncio.gather(*alarms._writing)
@@ -52,6 +57,7 @@ async def test_each_trouble_is_mailed_once_and_so_is_its_end(tmp_path: Path) -> 
         "das Postfach desk@mail.test wird nicht gelesen",
         "kein Zugriffstoken für desk@mail.test",
         "über localhost kann nichts versandt werden",
+        "localhost nimmt unsere Mails nicht an",
         "die Uhr ist gesprungen",
         "was zu alt ist, konnte nicht gelöscht werden",
     ]

@@ -118,7 +118,7 @@ def test_fault_54_a_temporary_refusal_at_any_step_is_tried_again_with_the_same_b
 
 
 def test_fault_55_a_final_refusal_at_any_step_is_told_to_the_author_with_its_words(desk: Desk) -> None:
-    for step in STEPS:
+    for step in STEPS[1:]:  # at MAIL it speaks of us: nobody was named yet
         offer = desk.arrives(f"Printer {step}")
         desk.relay.faults[step] = [f"550 5.7.1 not this one at {step}"]
         desk.answers(offer, f"Off and on again, {step}.")
@@ -146,6 +146,19 @@ def test_fault_56_a_connection_lost_after_the_dot_repeats_answers_and_no_automat
         desk.gateway.settled()
         assert len(desk.relay.taken) == before + copies
         assert desk.gateway.rows("queue") == [], "and is not sent again"
+        assert state_of(desk, ALICE, "offer")[-1] == "unknown", "it is not known to have arrived, and not said to have"
+
+
+def test_fault_56_a_relay_that_keeps_every_copy_and_never_says_so_gets_three(desk: Desk) -> None:
+    offer = desk.arrives("Printer")
+    desk.relay.faults["dot"] = ["accept+drop"] * 3
+    desk.answers(offer, "Off and on again.")
+    wait_for(lambda: desk.contents(ALICE, "PERHAPS NOT DELIVERED"), "Alice is told")
+    desk.gateway.settled()
+    copies = desk.contents(JANE, "Off and on again.")
+    assert len(copies) == 3 and len(set(copies)) == 1
+    assert state_of(desk, JANE, "answer") == ["unknown"]
+    assert "left 3 times" in text_of(desk.to(ALICE)[-1])
 
 
 @pytest.mark.parametrize("desk", ['timeout = "1s"'], indirect=True)

@@ -185,6 +185,18 @@ VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
         n("undelivered", about=4, data={"party": "31", "diagnostic": "451 4.3.0 busy", "deferred": "1"}),
     ),
     "undelivered-nobody": (OPEN, n("undelivered", about=4, data={"status": "5.1.1", "diagnostic": "550 5.1.1 no"})),
+    "undelivered-left": (
+        OPEN,
+        n("undelivered", about=4, data={"left": "3", "diagnostic": "after the final dot: connection lost"}),
+    ),
+    "undelivered-relay": (
+        OPEN,
+        n("undelivered", about=4, data={"relay": "1", "diagnostic": "554 5.7.1 Relay access denied"}),
+    ),
+    "undelivered-relay-late": (
+        OPEN,
+        n("undelivered", about=4, data={"relay": "1", "deferred": "1", "diagnostic": "554 5.7.1 Relay access denied"}),
+    ),
     "undelivered-unknown": (OPEN, n("undelivered", about=4, data={"unknown": "1"})),
     "undelivered-other": (OPEN, n("undelivered", about=5)),
     "forward-uncertain": (OPEN, n("forward", about=1, author=ALICE, data={"uncertain": "1"})),
@@ -239,6 +251,8 @@ VARIANTS: dict[str, tuple[TicketFacts | None, Notice]] = {
 ALARMS: dict[str, dict[str, str]] = {
     "clock": {"reason": "1:00:00", "minutes": "60"},
     "token": {"user": "desk@mail.test", "handle": "desk", "reason": "invalid_grant", "minutes": "60"},
+    "relay-refuses": {"reason": "554 5.7.1 Relay access denied", "server": "smtp.mail.test"},
+    "untold": {"ticket": "4827", "reason": "554 5.7.1 looks like spam"},
     "relay": {"server": "smtp.mail.test", "reason": "535 5.7.8", "minutes": "60"},
     "silent": {"user": "desk@mail.test", "reason": "535 5.7.8", "minutes": "60"},
     "rebuilt": {"user": "desk@mail.test", "reason": "77", "minutes": "60"},

@@ -35,7 +35,11 @@ def attempt(desk: Desk, failing: str = "", reply: str = GONE) -> list[OutboundMa
         due = deliveries.claim_due(tx, 100, "test", desk.road.now, timedelta(minutes=5))
         leaving, _ = deliver.refuse_dead(tx, due, desk.road.settings, desk.road.now)
         for delivery in leaving:
-            said = Attempt("failed", reply) if delivery.mail.recipient == failing else Attempt("sent", "250 OK")
+            said = (
+                Attempt("failed", reply, step="rcpt")
+                if delivery.mail.recipient == failing
+                else Attempt("sent", "250 OK")
+            )
             deliver.record(tx, delivery, said, desk.road.settings, desk.road.now)
             tried.append(delivery.mail)
     return tried

@@ -43,7 +43,8 @@ unproven           about! (the held event), author (the person it claims to be, 
                    attachments; expiring (when it ends: the one reminder)
 undelivered        about! (the relayed event, or the answer), party (of the recipient), recipient (address), status
                    ("5.2.2"), diagnostic, report (text to attach), deferred ("1": still being tried), unknown ("1"),
-                   untried ("1": the address had refused mail before)
+                   untried ("1": the address had refused mail before), left (times it left without the relay's word),
+                   relay ("1": our own relay refuses us)
 forward            about!; uncertain ("1": nobody knows who the customer is), own ("1": the agent wrote it),
                    begun ("1": the agent wrote it to the customer)
 command            about, in_reply_to (the command mail); done: a line for each thing done, "verb value" (value: a

@@ -69,6 +69,9 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("lease_owner", sa.Text(), nullable=False),
         sa.Column("reply", sa.Text(), nullable=False),
+        sa.Column("transmitted", sa.BigInteger(), nullable=False),
+        sa.Column("barred", sa.Boolean(), nullable=False),
+        sa.Column("again_at", sa.BigInteger(), nullable=True),
         sa.Column("cause", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
