@@ -86,7 +86,7 @@ def test_healthz_says_what_is_well_and_what_is_not(desk: Gateway, sink: Sink, po
     status, text = get(port, "/healthz")
     assert (status, [line.split()[:2] for line in text.splitlines()]) == (
         200,
-        [["intake", "ok"], ["outbox", "ok"], ["database", "ok"]],
+        [["intake", "ok"], ["outbox", "ok"], ["relay", "ok"], ["database", "ok"]],
     )
     writer = sqlite3.connect(desk.folder / "ticketgate.db")
     writer.execute("BEGIN IMMEDIATE")  # as a disk that hangs, or an operator's tool
