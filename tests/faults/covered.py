@@ -55,3 +55,8 @@ COVERED: dict[str, tuple[str, ...]] = {
         "tests/store/test_loops.py::test_two_desks_that_are_each_others_agents_stop_by_themselves",
     ),
 }
+
+
+def rows_of(node: str) -> set[str]:
+    """The rows a test stands for, as its name would have them ("fault_39"); ``node`` is pytest's id of it."""
+    return {row.replace("-", "_") for row, nodes in COVERED.items() if node.partition("[")[0] in nodes}

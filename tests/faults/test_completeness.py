@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.covered import COVERED
+from tests.faults.covered import COVERED, rows_of
 
 ROOT = Path(__file__).parents[2]
 TABLE = tomllib.loads((ROOT / "tests/adversarial/adversarial.toml").read_text())
@@ -49,3 +49,9 @@ def test_what_covers_a_row_exists(node: str) -> None:
 
 def test_only_rows_of_the_list_are_covered() -> None:
     assert set(COVERED) <= set(IDS)
+
+
+@pytest.mark.parametrize("row", sorted(COVERED))
+def test_a_row_that_stands_elsewhere_is_found_by_its_id(row: str) -> None:
+    """As ``pytest -k fault_39`` looks for it (tests/conftest.py)."""
+    assert all(row.replace("-", "_") in rows_of(f"{node}[any]") for node in COVERED[row])
