@@ -55,6 +55,8 @@ from gateway.workers import Intake, Outbox, Reminders, Worker
 STOP_SECONDS = 60.0
 """How long sessions inside DATA and mails in hand may take at the end (TimeoutStopSec is longer)."""
 _LAST_WORDS = 2.0
+_LAST_SECONDS = 10.0
+"""For what is left after that; a database that hangs ends it."""
 
 
 class _Credentials(TypedDict):
@@ -381,11 +383,19 @@ class Daemon:
             task.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(self.intake.drain(), self.outbox.drain()), 10)
-        await self.keeper.round(clock())
-        await self.cage.close()
-        await self.transport.close()
-        await self.membership.leave()
-        await asyncio.to_thread(self.database.close)
+        try:
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self.keeper.round(clock())
+                await self.cage.close()
+                await self.transport.close()
+                await self.membership.leave()
+                await asyncio.to_thread(self.database.close)
+        except TimeoutError:
+            # Its threads wait for an answer that may never come, and the interpreter would wait for them. Nothing is
+            # lost: what was answered is committed, and what was claimed is found by whoever comes next.
+            maillog.stopped("ticketgate", "the database does not answer")
+            maillog.stop()
+            os._exit(75)  # EX_TEMPFAIL
         maillog.stopped("ticketgate")
         self.membership.unlock()
 

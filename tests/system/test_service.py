@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import smtplib
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.mail_client import write_mail
+from tests.support.databases import start_postgresql
 from tests.support.gateway import Gateway, wait_for
 from tests.support.site import INBOX, signed
 from tests.support.smtp_sink import Sink
@@ -245,3 +247,24 @@ def test_the_demo_proves_itself(tmp_path: Path, desk: Gateway) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 failures" in done.stdout and "FAIL" not in done.stdout
+
+
+@pytest.mark.postgresql
+def test_a_database_that_hangs_does_not_keep_the_daemon_from_ending(tmp_path: Path, sink: Sink, resolver: str) -> None:
+    with (
+        start_postgresql() as server,
+        Gateway(tmp_path / "desk", send_port=sink.port, resolver=resolver, storage=server.create_database()) as desk,
+    ):
+        head = int((server.folder / "data/postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{head}/task/{head}/children").read_text().split()
+        processes = [head, *map(int, children)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            desk.signal(signal.SIGTERM)
+            assert desk.process is not None
+            assert desk.process.wait(90) == 75, "systemd's own patience is 90 seconds"
+            assert "the database does not answer" in desk.log()
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
