@@ -3,7 +3,8 @@
 Until an operator releases the outbox nothing leaves and no timer falls due, so that nothing is sent twice and nothing
 that was due meanwhile is sent all at once. IMAP folders are read again from their first mail, where what is known is
 recognised. Numbers of tickets go on behind those the lost time may have used: a token of a ticket that was lost must
-never name another customer's.
+never name another customer's. So do the numbers of events in every ticket: a Message-ID that a customer has must not
+come a second time above other words, which many mail programs would not even show.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ from gateway.store.statements import insert_once, upsert
 
 TICKETS_SKIPPED = 1000
 """Numbers left out where nobody knows how many the lost time gave out."""
+EVENTS_SKIPPED = 1000
+"""Numbers of events left out in each ticket, each time the store is put back: more than anybody writes to one ticket
+between two backups. Tokens have five digits for them, so that a ticket can be put back some ninety times."""
+_MOST_EVENTS = 99_999
 _MARGIN = 100
 _MICROSECOND = timedelta(microseconds=1)
-_RESTORED, _IDENTITY = "restored", "store"
+_RESTORED, _IDENTITY, _LISTS = "restored", "store", "list"
 _COUNTERS = sa.select(counters.c.name, counters.c.value)
 _OPEN = ("queued", "transmitting", "deferred", "held")
 _CLOCKS = ("unclaimed-%", "unanswered-%", "waiting", "autoclose", "held-%", "collision-%", "offer")
@@ -98,7 +103,7 @@ def find_loss(tx: Connection, now_standing: Standing, mark: Standing) -> str:
 
 
 def make_safe(tx: Connection, since: datetime, mark: Standing | None = None) -> None:
-    """Treat the store as put back to ``since``: hold what leaves, read mailboxes again, leave ticket numbers out."""
+    """Treat the store as put back to ``since``: hold what leaves, read mailboxes again, leave numbers out."""
     found = {row.name: row.value for row in tx.execute(_COUNTERS)}
     known = mark is not None and mark.store == found.get(_IDENTITY)
     given = max(found.get("ticket", 0), mark.ticket + _MARGIN if mark else 0)
@@ -109,7 +114,14 @@ def make_safe(tx: Connection, since: datetime, mark: Standing | None = None) -> 
         _RESTORED: max(found.get(_RESTORED, 0), mark.restored if known and mark else 0) + 1,
         "ticket": given,
     }
+    # The same copy may be put back a second time, behind what was written after the first.
+    skipped = EVENTS_SKIPPED * (values[_RESTORED] - found.get(_RESTORED, 0))
+    if _LISTS in found:  # beyond the last one they begin again, as they do anyway
+        values[_LISTS] = min(found[_LISTS] + skipped, _MOST_EVENTS)
     tx.execute(upsert(tx, counters, "value"), [{"name": name, "value": value} for name, value in values.items()])
+    # A Message-ID, a bounce address and a reply address name ticket, event and party: those of the lost time are out.
+    room = tickets.c.last_event + skipped <= _MOST_EVENTS - EVENTS_SKIPPED
+    tx.execute(sa.update(tickets).where(room).values(last_event=tickets.c.last_event + skipped))
     tx.execute(sa.update(imap_marks).values(uid=imap_marks.c.floor))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,11 +19,19 @@ from gateway.safekeeping.keeper import Keeper
 from gateway.safekeeping.outside import read_mark
 from gateway.seal import SealKey
 from gateway.settings import Retention, Secret, Security, Storage
-from gateway.store import deliveries, journal, timers
+from gateway.store import deliveries, journal, tickets, timers
 from gateway.store.copying import CopyError, copy_out, is_empty, put_back_file, put_back_tables
 from gateway.store.database import Database
 from gateway.store.gate import is_held
-from gateway.store.recovery import TICKETS_SKIPPED, find_loss, make_safe, read_standing, release_outbox, sent_keys
+from gateway.store.recovery import (
+    EVENTS_SKIPPED,
+    TICKETS_SKIPPED,
+    find_loss,
+    make_safe,
+    read_standing,
+    release_outbox,
+    sent_keys,
+)
 from gateway.store.schema import REVISION, counters, events, imap_marks, leaves, raw, seals, unsealed
 from gateway.store.schema import deliveries as outgoing
 from gateway.store.seals import seal_waiting
@@ -373,3 +382,65 @@ def test_replies_to_what_was_written_in_the_lost_time_never_land_in_another_tick
         assert restored.ticket(lost).subject == "Chair"
     finally:
         store.close()
+
+
+def test_no_message_id_of_the_lost_time_is_given_out_again(sqlite_database: Database, tmp_path: Path) -> None:
+    """A customer has the answer that was lost; another one with its Message-ID many mail programs would not show."""
+    road = Road(sqlite_database)
+    road.arrive(make_mail("jane@customer.test", "Hello", message_id="<1@customer.test>"))
+    offer = next(mail for mail in road.outbox() if mail.recipient == "alice@corp.test")
+    with sqlite_database.begin() as tx:
+        read_standing(tx)  # as a start does: from now on it is this store and no other
+    older = tmp_path / "copy"
+    older.mkdir()
+    copy_out(sqlite_database, older, lambda tx: None)
+
+    def answer(desk: Road, text: str) -> tuple[str, str]:
+        answering = make_mail("alice@corp.test", text, answers=header_of(offer, "Message-ID"))
+        desk.arrive(answering, recipient=address_of(offer), proof=Proof.DKIM)
+        mail = next(mail for mail in desk.outbox() if mail.kind == "answer")
+        return header_of(mail, "Message-ID"), mail.reverse_path
+
+    ids = [answer(road, "Off and on.")]
+    with sqlite_database.begin() as tx:
+        mark = read_standing(tx)
+    for again in ("once.db", "twice.db"):  # the same copy
+        shutil.copy(older / "ticketgate.db", tmp_path / again)
+        store = Database(f"sqlite:{tmp_path / again}")
+        try:
+            with store.begin() as tx:
+                make_safe(tx, NOW, mark)
+                release_outbox(tx, (), NOW)
+            restored = Road(store)
+            restored.now = road.now
+            ids.append(answer(restored, f"Somebody comes, {again}."))
+            thanks = make_mail(
+                "jane@customer.test", "Thanks", subject="x", answers=ids[-1][0], message_id=f"<{again}@c>"
+            )
+            assert restored.arrive(thanks).ticket == 1
+            with store.begin() as tx:
+                mark = read_standing(tx)
+        finally:
+            store.close()
+    assert len({message_id for message_id, _ in ids}) == 3, ids
+    assert len({path for _, path in ids}) == 3, ids
+
+
+def test_lists_go_on_behind_those_of_the_lost_time_and_a_ticket_keeps_to_five_digits(database: Database) -> None:
+    road = Road(database)
+    road.arrive(make_mail("jane@customer.test", "Hello"))
+    with database.begin() as tx:
+        tx.execute(sa.insert(counters), {"name": "list", "value": 99_500})
+        before = tickets.load_ticket(tx, 1)
+        make_safe(tx, road.now)
+        assert before is not None
+        assert _counted(tx, "list") == 99_999
+    assert road.ticket(1).last_event == before.last_event + EVENTS_SKIPPED
+    with database.begin() as tx:
+        for _ in range(200):
+            make_safe(tx, road.now)
+    assert 90_000 < road.ticket(1).last_event < 99_000
+
+
+def _counted(tx: sa.Connection, name: str) -> int:
+    return int(tx.execute(sa.select(counters.c.value).where(counters.c.name == name)).scalar_one())
