@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import smtplib
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Literal
@@ -23,7 +25,7 @@ from tests.support.smtp_sink import Sink, smtp_sink
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 HOUR, TEN_YEARS = 3600.0, 3652 * 86400.0
-JANE, ALICE, OPS = "jane@customer.test", "alice@corp.test", "ops@corp.test"
+JANE, ALICE, BOB, OPS = "jane@customer.test", "alice@corp.test", "bob@corp.test", "ops@corp.test"
 
 
 class Gate(asyncio.Event):
@@ -45,14 +47,15 @@ class Desk:
         self.relay, self.clock = relay, WallClock(folder)
         self.gateway = Gateway(folder / "desk", send_port=relay.port, resolver=resolver)
 
-    def start(self, *, settle: str, retry: str) -> None:
+    def start(self, *, settle: str, retry: str, command: Sequence[str] = (), **tables: str) -> None:
         self.gateway.configure(
             {
                 "ticketgate": f'admin = ["{OPS}"]\nclock_settle = "{settle}"',
                 "send": f'host = "127.0.0.1"\nport = {self.relay.port}\ntls = "none"\nretry = ["{retry}"]',
+                **tables,
             }
         )
-        self.gateway.start(**self.clock.environment)
+        self.gateway.start(command=command, **self.clock.environment)
 
     def arrives(self, subject: str) -> None:
         raw = signed(write_mail(JANE, "Jane Doe", INBOX, subject, "It does not print.\n"), "customer.test")
@@ -173,6 +176,72 @@ def test_fault_65_fault_66_a_small_step_inside_a_claim_changes_nothing(desk: Des
     assert desk.to(OPS) == []
     assert desk.gateway.rows("queue") == []
     desk.nothing_left_twice()
+
+
+BLOCKED = """
+import asyncio, signal, sys, time
+from gateway.daemon import Daemon
+from gateway.schedule import Job
+
+def say(*words):
+    print("test:", *words, time.monotonic(), flush=True)
+
+def told(job):
+    def run():
+        say("run", job.name, job.seconds)
+        return job.function()
+    return Job(job.name, job.seconds, run)
+
+def block():
+    say("blocked")
+    time.sleep(5)
+    say("free")
+
+async def run(self, real=Daemon.run):
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, block)
+    await real(self)
+
+Daemon._jobs = lambda self, real=Daemon._jobs: [told(job) for job in real(self)]
+Daemon.run = run
+from gateway.cli import main
+sys.exit(main(sys.argv[sys.argv.index("gateway") + 1:]))
+"""
+"""A daemon that says when its jobs run, and in whose loop a call takes five seconds when it is told to."""
+
+
+def test_fault_67_each_job_of_a_daemon_whose_loop_was_blocked_runs_once_after_it(desk: Desk) -> None:
+    clocks = {"inbox.support.remind": 'unclaimed = ["6s", "30d"]'}
+    command = [sys.executable, "-P", "-c", BLOCKED]
+    desk.start(settle="5m", retry="3s", command=command, **clocks)
+    desk.relay.faults["rcpt"] = ["451 4.3.0 busy"]
+    desk.arrives("Printer")
+    wait_for(lambda: not desk.relay.faults["rcpt"] and len(desk.relay.taken) == 2, "one waits for its retry")
+    assert desk.gateway.process is not None
+    desk.gateway.process.send_signal(signal.SIGUSR1)
+    wait_for(lambda: "test: blocked" in desk.gateway.log(), "the loop is blocked, past the retry and the reminder")
+    desk.arrives("Scanner")  # its answer comes when the loop is free
+    wait_for(lambda: len(desk.to(ALICE)) == len(desk.to(BOB)) == 4, "two offers and two reminders for each")
+    desk.comes_round()
+    desk.gateway.settled()
+    assert [len(desk.to(who)) for who in (ALICE, BOB, JANE)] == [4, 4, 1]
+    desk.nothing_left_twice()
+    after = _runs_after_the_block(desk.gateway.log())
+    due = {name for name, seconds, _ in after if seconds <= 5}  # their time came meanwhile
+    assert due == {"intake", "outbox", "clock"}
+    names = [name for name, _, _ in after]
+    again = next(n for n, name in enumerate(names) if name in names[:n])
+    assert due <= set(names[:again]), "each of them ran once before any ran again"
+    last: dict[str, float] = {}
+    for name, seconds, at in after:
+        assert at - last.get(name, 0.0) > seconds / 2, f"{name} ran once more for a time that had passed"
+        last[name] = at
+
+
+def _runs_after_the_block(log: str) -> list[tuple[str, float, float]]:
+    """Name, interval and monotonic time of each."""
+    lines = [line.split() for line in log.splitlines() if line.startswith("test: ")]
+    free = next(n for n, words in enumerate(lines) if words[1] == "free")
+    return [(words[2], float(words[3]), float(words[4])) for words in lines[free:] if words[1] == "run"]
 
 
 async def comes(condition: Callable[[], bool]) -> None:
