@@ -1,4 +1,4 @@
-"""Rows fault-43, fault-49, fault-51, fault-72, fault-73: logins, dates, tokens, and tasks that freeze.
+"""Rows fault-43, fault-47, fault-49, fault-51, fault-72, fault-73: logins, dates, tokens, and tasks that freeze.
 
 Others of the mailbox are in covered.py.
 """
@@ -20,6 +20,8 @@ import pytest
 from gateway import settings
 from gateway.demo.mail_client import read_mail
 from tests.edges.test_imap_hostile import mailbox_of
+from tests.faults.rows import SqliteRows
+from tests.support.dovecot import PASSWORD, DovecotServer
 from tests.support.gateway import Gateway, in_background, wait_for
 from tests.support.imap_desk import Desk, make_mail
 from tests.support.imap_script import Peer, ScriptedServer
@@ -197,6 +199,54 @@ async def test_fault_43_ten_minutes_of_refused_logins_are_an_alarm_and_no_hammer
     assert len(refused) <= 16, "doubling to two minutes: some at once, then not even one a minute"
     assert min(pauses[7:], default=60) >= 60, "at most one a minute in the end"
     assert len({round(pause, 1) for pause in pauses}) > 1
+
+
+@pytest.mark.dovecot
+def test_fault_47_a_folder_that_vanishes_and_appears_again_empty_is_an_alarm_and_forgets_nothing(
+    tmp_path: Path, sink: Sink, resolver: str, dovecot: DovecotServer
+) -> None:
+    mails = [make_mail(number) for number in range(1, 4)]
+    dovecot.append(INBOX, "Desk", *mails[:2])
+    mailbox = {
+        "port": str(dovecot.imap_port),
+        "folder": '"Desk"',
+        "poll_interval": '"1s"',
+        "alert_after": '"3s"',
+        "secret": '"env:TICKETGATE_IMAP"',
+    }
+    gateway = make_gateway(tmp_path / "desk", sink, resolver, mailbox)
+    rows = SqliteRows(str(gateway.folder / "ticketgate.db"))
+
+    def taken() -> list[tuple[int, int, int]]:
+        found = rows.ask("SELECT uidvalidity, uid, journal FROM imap_positions ORDER BY journal, uidvalidity")
+        return [(row["uidvalidity"], row["uid"], row["journal"]) for row in found]
+
+    def mark() -> list[dict[str, Any]]:
+        return rows.ask("SELECT uidvalidity, uid FROM imap_marks")
+
+    gateway.start(TICKETGATE_IMAP=PASSWORD)
+    try:
+        wait_for(lambda: decided(gateway) == 2, "both mails are decided")
+        first, mark_before = taken(), mark()
+        dovecot.doveadm("mailbox", "delete", "-u", INBOX, "Desk")
+        subjects = wait_for(lambda: told(sink), "the admins hear of it")
+        assert "folder 'Desk' cannot be opened" in gateway.log()
+        assert subjects[-1].endswith(f"the mailbox {INBOX} is not read"), subjects
+        assert (taken(), mark(), decided(gateway)) == (first, mark_before, 2), "an empty folder was not what we saw"
+
+        dovecot.doveadm("mailbox", "create", "-u", INBOX, "Desk")
+        wait_for(lambda: len(told(sink)) == 3, "that it is there again, and another one")
+        assert any(": over: " in subject for subject in told(sink)), told(sink)
+        assert (taken(), decided(gateway)) == (first, 2), "old rows stay"
+        assert mark() != mark_before
+
+        dovecot.append(INBOX, "Desk", mails[2], mails[0])  # UIDs 1 and 2 again: a new mail, and one that was taken
+        wait_for(lambda: len(taken()) == 4, "both are looked at")
+        wait_for(lambda: decided(gateway) == 3, "the new one is decided")
+        assert set(first) <= set(taken()) and len({journal for _, _, journal in taken()}) == 3
+    finally:
+        print(gateway.log())
+        gateway.kill()
 
 
 class WrongClock(ScriptedServer):
