@@ -82,7 +82,9 @@ class Alarms:
         server = self._settings().send.host
         if attempt.barred:
             # In the session it is its word about us; before that nothing can be said to it at all.
-            self.sound("relay-refuses" if attempt.step else "relay", attempt.reply, server=server)
+            alarm = "relay-refuses" if attempt.step else "relay"
+            # Once in the log: each mail that waits has its own line there.
+            (self.sound if self._standing.well else self.tell)(alarm, attempt.reply, server=server)
         if self._standing.hear(attempt, mail.recipient):
             self._start(self._try_barred())
             if self._standing.well:
@@ -120,7 +122,7 @@ class Alarms:
     async def _try_barred(self) -> None:
         """What waited for the relay goes now, not when its pause of hours ends."""
         try:
-            due = await self._database.write(lambda tx: try_barred(tx, clock()))
+            due = await self._database.write(try_barred)
         except TemporaryError as error:
             maillog.worker_error("alarms", error)
             return

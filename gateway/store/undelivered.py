@@ -108,10 +108,10 @@ def waits_barred(tx: Connection, kind: str) -> bool:
     )
 
 
-def try_barred(tx: Connection, now: datetime) -> int:
-    """The relay takes mail again: what waits for it is due now. How many."""
+def try_barred(tx: Connection) -> int:
+    """The relay takes mail again: what waits for it is due, the oldest first. How many."""
     waiting = (deliveries.c.state == DeliveryState.DEFERRED) & deliveries.c.barred
-    return tx.execute(sa.update(deliveries).where(waiting).values(due_at=now)).rowcount
+    return tx.execute(sa.update(deliveries).where(waiting).values(due_at=deliveries.c.queued_at)).rowcount
 
 
 def describe_barred(count: int, reply: str, server: str) -> str:
