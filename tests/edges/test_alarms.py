@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from gateway.alarms import Alarms
-from gateway.clock import Jump
+from gateway.clock import Jump, clock
 from gateway.demo.mail_client import read_mail
 from gateway.outbound.transport import Attempt
 from gateway.settings import Imap
@@ -62,3 +62,24 @@ async def test_each_trouble_is_mailed_once_and_so_is_its_end(tmp_path: Path) -> 
         "was zu alt ist, konnte nicht gelöscht werden",
     ]
     assert sorted(await play(tmp_path)) == sorted([*troubles, *(f"vorbei: {trouble}" for trouble in troubles)])
+
+
+async def test_an_alarm_that_cannot_leave_has_no_second_one_behind_it(tmp_path: Path) -> None:
+    general = replace(SETTINGS.ticketgate, admin=("ops@mail.test",), admin_quiet_period=timedelta())
+    database = Database(f"sqlite:{tmp_path}/ticketgate.db")
+    database.migrate()
+    alarms = Alarms(database, lambda: replace(SETTINGS, ticketgate=general), lambda: None)
+    now = clock()
+
+    async def waiting_after_an_alarm() -> int:
+        alarms.hear_relay(MAIL, DENIED)
+        await asyncio.gather(*alarms._writing)
+        with database.begin() as tx:
+            return len(deliveries.list_outbox(tx))
+
+    assert [await waiting_after_an_alarm() for _ in range(2)] == [1, 2]
+    with database.begin() as tx:
+        for one in deliveries.claim_due(tx, 5, "test", clock(), timedelta(minutes=5)):
+            deliveries.record_attempt(tx, one, "deferred", DENIED.reply, now, now, barred=True)
+    assert await waiting_after_an_alarm() == 2
+    database.close()
