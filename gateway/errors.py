@@ -27,6 +27,7 @@ REPLIES = {
     "no-space": Reply(452, "4.3.1", "Not enough storage here, try again later"),
     "one-recipient": Reply(452, "4.5.3", "One recipient per transaction"),
     "too-many": Reply(421, "4.7.0", "Too many connections or commands"),
+    "too-slow": Reply(421, "4.4.2", "Others wait for this connection, try again later"),
     "bad-tokens": Reply(451, "4.7.1", "Try again later"),
     "stopping": Reply(421, "4.3.2", "Service restarting"),
     "no-mailbox": Reply(550, "5.1.1", "No such mailbox here"),

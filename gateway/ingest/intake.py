@@ -54,6 +54,8 @@ class Rules:
     """Between commands and between chunks of DATA."""
     data_timeout: float = 600
     """Of one DATA, from 354 to the dot."""
+    slow_after: float = 30
+    """A session that has sent next to nothing for so long makes room when all are taken."""
     max_commands: int = 20
     """Since the last mail that was offered whole, then 421."""
     memory: int = _MEMORY
@@ -129,10 +131,13 @@ class Intake:
         if self.stopping:
             return "stopping"
         clients = list(self.sessions.values())
-        if len(clients) >= rules.max_sessions:
-            return "too-many"
         if rules.max_sessions_per_client and client and clients.count(client) >= rules.max_sessions_per_client:
             return "too-many"
+        if len(clients) >= rules.max_sessions:
+            slowest = max(self.sessions, key=lambda one: one.idled)
+            if slowest.idled < rules.slow_after:
+                return "too-many"
+            slowest.end("too-slow")  # whoever drips a mail for ten minutes must not keep out everybody else's
         self.sessions[session] = client
         self.empty.clear()
         metrics.sessions(rules.protocol, len(self.sessions))

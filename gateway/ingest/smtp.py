@@ -34,6 +34,8 @@ if [int(number) for number in re.findall(r"\d+", __version__)[:3]] < [1, 4, 6]:
     raise ImportError("aiosmtpd before 1.4.6 executes plaintext pipelined behind STARTTLS (CVE-2024-34083)")
 
 _CHUNK = 64 * 1024
+_SLOW = 500.0  # octets a second; a client that sends less keeps a connection from others
+_OURS = float("inf")
 _PLAIN_ADDRESS = re.compile(r"\s*<([^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]+@[A-Za-z0-9.\-_\u0080-\U0010ffff]+)>(.*)\Z", re.S)
 _QUOTED_ADDRESS = re.compile(
     r"\s*<(\"(?:[^\"\\\x00-\x1f\x7f]|\\[ -~])+\"@[A-Za-z0-9.\-_\u0080-\U0010ffff]+)>(.*)\Z", re.S
@@ -100,6 +102,7 @@ class SmtpSession(SMTP):
         self.inbox: Inbox | None = None
         self.forwarded = Forwarded()
         self._ended = False
+        self._since, self._octets = loop.time(), 0
 
     # -------------------------------------------------------------- the connection
 
@@ -111,6 +114,16 @@ class SmtpSession(SMTP):
             return ""
         address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
         return str(getattr(address, "ipv4_mapped", None) or address)
+
+    @property
+    def idled(self) -> float:
+        """Seconds without use to anybody: since it was connected or its last mail was taken, less what it has sent.
+
+        Nothing while a mail of its own is being committed, nor once it was told to go.
+        """
+        if self._ended or self._since == _OURS:
+            return 0.0
+        return self.loop.time() - self._since - self._octets / _SLOW
 
     @property
     def xforward_allowed(self) -> bool:
@@ -337,11 +350,14 @@ class SmtpSession(SMTP):
         finally:
             self.intake.release(reserved)
         # The client may leave, half-close or run into a timer: the commit goes on, and the retry is recognised.
+        self._since = _OURS
         try:
             taken = await asyncio.shield(commit)
         except asyncio.CancelledError:
             commit.add_done_callback(self.intake.log_unseen_failure)
             raise
+        finally:
+            self._since, self._octets = self.loop.time(), 0
         self.intake.count_guess(self.guesser, envelope.recipient)
         await self.push(f"250 2.0.0 Taken as {taken.journal_id}")
 
@@ -351,6 +367,7 @@ class SmtpSession(SMTP):
             raise ConnectionResetError  # no dot, no mail: the client still has it
         # The library's timer starts at the command and is not renewed during DATA: slow large mails never arrived.
         self._reset_timeout()
+        self._octets += len(chunk)
         return chunk
 
     def _make_envelope(self) -> Envelope:

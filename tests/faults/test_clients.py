@@ -129,6 +129,36 @@ async def test_fault_16_slow_clients_are_closed_in_time_and_keep_nobody_out(tmp_
     assert len(rows(tmp_path)) == 1
 
 
+async def test_fault_16_who_drips_from_as_many_addresses_as_it_takes_makes_room_for_others(
+    tmp_path: Path, journal: Database
+) -> None:
+    assert Rules(protocol="smtp", hostname="mx").slow_after <= 30  # others' mail is accepted within a minute
+    settings = {"protocol": "smtp", "slow_after": 1.0, "max_sessions": 3}
+    async with taking(tmp_path, journal, **settings) as running, contextlib.AsyncExitStack() as stack:
+        slow = [await stack.enter_async_context(session(running, "EHLO")) for _ in range(3)]
+        for client in slow[:2]:
+            await client.open_data()
+        dripping = [asyncio.create_task(_drip(client)) for client in slow[:2]]
+        async with connect(running.place) as one_too_many:
+            assert (await one_too_many.reply()).code == 421, "nobody is slow yet"
+        await asyncio.sleep(1.2)
+        for _ in range(2):
+            async with _from_elsewhere(running) as other:
+                assert (await other.deliver()).code == 250
+        gone = [client for client in slow if (await _hears(client)) == 421]
+        assert gone, "who was slow made room"
+        for task in dripping:
+            task.cancel()
+    assert len(rows(tmp_path)) == 1  # the same mail twice
+
+
+async def _hears(client: Client) -> int:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            return (await client.reply()).code
+    return 0
+
+
 async def _drip(client: Client) -> None:
     with contextlib.suppress(ConnectionError):
         while True:
