@@ -43,6 +43,7 @@ from gateway.model import (
 )
 from gateway.outbound.addressing import reverse_path
 from gateway.outbound.compose import compose_all
+from gateway.outbound.refusals import names_us
 from gateway.outbound.relay import relay_text
 from gateway.outbound.unreachable import write_unreachable
 from gateway.outbound.words import Words
@@ -199,6 +200,8 @@ def carry_out(tx: Connection, decision: Decision, mail_id: int | None, now: date
 def _remember_refusal(tx: Connection, address: str, words: str, settings: Settings, now: datetime) -> None:
     """A report at our bounce address counts against the address; an agent's is not counted, the admins are told."""
     agent = settings.find_agent(address)
+    if names_us(words):
+        return
     if agent is None:
         suppression.note_refusal(tx, address, words, now)
     elif suppression.weigh(words):

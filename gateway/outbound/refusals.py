@@ -29,6 +29,11 @@ _RECIPIENT = re.compile(r"[45]\.(?:1\.(?!7$|8$)|2\.(?!252$))\d+$")
 _OF_MAIL = re.compile(r"5\.(?:6\.\d+|3\.4|2\.3)$")  # content, and size by MAIL's SIZE (RFC 1870)
 
 
+def names_us(words: str) -> bool:
+    """Whether the words of a delivery report are those to a client that is not worked for: no mailbox is meant."""
+    return _STANDING.search(words) is not None
+
+
 def speaks_of_us(reply: str, step: str = "") -> bool:
     """Whether a refusal (``"554 5.7.1 …"``) would meet any mail of ours; ``step``: see :class:`Attempt`.
 

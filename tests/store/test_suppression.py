@@ -149,6 +149,48 @@ def test_a_delivery_report_at_our_own_bounce_address_counts(desk: Desk) -> None:
     assert dead(desk) == [JANE]
 
 
+REPORT = """\
+From: Mail Delivery System <mailer-daemon@relay.test>
+To: <{bounce}>
+Subject: Undelivered Mail Returned to Sender
+Date: Mon, 23 Nov 2026 12:00:00 +0000
+Message-ID: <report-{number}@relay.test>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: text/plain
+
+I could not deliver your message.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; relay.test
+
+Final-Recipient: rfc822; {jane}
+Action: failed
+Status: 5.0.0
+Diagnostic-Code: smtp; 550 relay not permitted
+
+--b--
+"""
+
+
+def test_three_reports_that_speak_of_a_relay_count_against_nobody(desk: Desk) -> None:
+    write(desk, "First")
+    offer = next(mail for mail in attempt(desk) if mail.recipient == ALICE)
+    for number in range(3):
+        desk.send_reply(ALICE, offer, f"It was our mistake number {number}.")
+        answer = next(mail for mail in attempt(desk) if mail.kind == "answer")
+        report = REPORT.format(bounce=answer.reverse_path, number=number, jane=JANE).replace("\n", "\r\n").encode()
+        desk.road.arrive(report, recipient=answer.reverse_path, reverse_path="")
+    assert sum(event.kind == "bounce" for event in desk.ticket().events) == 3
+    with desk.road.database.begin() as tx:
+        words = {one.reply for one in deliveries.list_outbox(tx, [DeliveryState.FAILED])}
+    assert words == {"reported: 5.0.0 550 relay not permitted"}
+    assert dead(desk) == []
+
+
 def test_an_agents_own_address_is_never_suppressed_and_the_admins_hear_of_it_once_a_day(desk: Desk) -> None:
     alarms = []
     for n in range(3):
