@@ -97,6 +97,7 @@ class Daemon:
         self.database = Database(settings.storage.url)
         self.database.on_broken = partial(asyncio.get_running_loop().call_soon_threadsafe, self._stop.set)
         self.keeper = Keeper(self.database, lambda: self.settings)
+        self.keeper.departed.changed = lambda: notify(self._status())
         self.membership = Membership(
             self.database,
             self.keeper,
@@ -157,6 +158,8 @@ class Daemon:
     def _status(self) -> str:
         """For `systemctl status`."""
         waits = self.database.withheld
+        if not waits and self.keeper.departed.since is not None:
+            waits = "the outbox is held since the store was put back: ticketgate queue, ticketgate queue release"
         return f"STATUS={waits or f'{len(self.settings.inbox)} inboxes, {len(self.settings.agents)} agents'}"
 
     def _end_because(self, cause: str) -> None:

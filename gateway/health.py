@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from gateway import maillog, metrics
 from gateway.clock import clock
@@ -13,6 +13,7 @@ from gateway.errors import TemporaryError
 from gateway.model import Plan, State
 from gateway.settings import Settings
 from gateway.store.database import Database
+from gateway.store.gate import held_since
 from gateway.store.gauges import Gauges, find_first_answer, measure
 from gateway.store.undelivered import describe_barred
 
@@ -36,8 +37,11 @@ def check_intake(gauges: Gauges) -> Check:
     return Check("intake", gauges.oldest_received < STALE_INTAKE, words)
 
 
-def check_outbox(gauges: Gauges, settings: Settings) -> Check:
-    """Whether the outbox gets rid of its mail."""
+def check_outbox(gauges: Gauges, settings: Settings, held: datetime | None = None) -> Check:
+    """Whether the outbox gets rid of its mail. ``held``: since when the store may have lost something."""
+    if held is not None:
+        words = f"{gauges.outbox} mails are held since the store was put back (as of {held:%Y-%m-%d %H:%MZ})"
+        return Check("outbox", False, f"{words}; look at them: ticketgate queue, then: ticketgate queue release")
     words = f"{gauges.outbox} mails wait, the oldest for {gauges.oldest_outbox.total_seconds():.0f} seconds"
     return Check("outbox", gauges.oldest_outbox < settings.send.warn_after, words)
 
@@ -64,7 +68,7 @@ class Health:
         async with self._looking:
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    gauges = await self._database.read(lambda tx: measure(tx, clock()))
+                    gauges, held = await self._database.read(lambda tx: (measure(tx, clock()), held_since(tx)))
                     self._fill(gauges)
                     # An empty transaction of the writer: on SQLite it takes the lock that every mail needs.
                     await self._database.write(lambda tx: None)
@@ -73,7 +77,7 @@ class Health:
             except TemporaryError as error:
                 return (Check("database", False, str(error)),)
         settings = self._settings()
-        checks = self._intake(gauges), check_outbox(gauges, settings), check_relay(gauges, settings)
+        checks = self._intake(gauges), check_outbox(gauges, settings, held), check_relay(gauges, settings)
         return *checks, Check("database", True, "can be written")
 
     def _intake(self, gauges: Gauges) -> Check:

@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from gateway.cli.exits import NOUSER, OK
+from gateway.cli.exits import FAILURES, NOUSER, OK
 from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, when
 from gateway.cli.undelivered import list_failed, point_out, retry
 from gateway.clockwork import start_rounds
-from gateway.safekeeping.outside import read_sent, state_folder
+from gateway.safekeeping.outside import gateway_name, read_sent, state_folder
 from gateway.settings import Settings
 from gateway.store import deliveries
 from gateway.store.gate import held_since
-from gateway.store.recovery import count_open, release_outbox
+from gateway.store.recovery import count_open, find_unheard, forget_gateways, release_outbox
 from gateway.store.sent_copies import OpenCopy, list_open
 from gateway.store.suppression import lift, list_suppressed
 
@@ -46,6 +46,9 @@ def run(command: str, arguments: Sequence[str]) -> int:
         nargs="?",
         metavar="NUMBER|ADDRESS",
         help="first column of the list; left out: all (retry, hold, release). lift: the address",
+    )
+    parser.add_argument(
+        "--anyway", action="store_true", help="release: do not wait for gateways that are gone for good"
     )
     parser.add_argument("--reason", default="", help="drop: why, for the history")
     parser.add_argument("--json", action="store_true")
@@ -98,6 +101,8 @@ def run(command: str, arguments: Sequence[str]) -> int:
         elif options.deed == "hold":
             count = deliveries.hold(tx, options.number)
         elif options.deed == "release":
+            if options.number is None and not _all_heard(tx, settings, anyway=options.anyway):
+                return FAILURES
             count = deliveries.release(tx, now, options.number)
             if options.number is None and _open_gate(tx, settings, now):
                 return OK
@@ -138,6 +143,25 @@ def _list_copies(copies: Sequence[OpenCopy]) -> None:
         for copy in copies
     ]
     print_table(rows, ["ticket", "mailbox", "next try", "reply"], stretch="reply", as_json=False)
+
+
+def _all_heard(tx: Connection, settings: Settings, *, anyway: bool) -> bool:
+    """After a restore: whether every gateway has said what it had sent, or nobody waits for it any more."""
+    unheard = find_unheard(tx, gateway_name(settings)) if held_since(tx) is not None else []
+    if not unheard:
+        return True
+    if anyway:
+        forget_gateways(tx, unheard)
+        return True
+    print("ticketgate: not released: these gateways have not said what they sent since the backup:", file=sys.stderr)
+    for name in unheard:
+        print(f"  {name}", file=sys.stderr)
+    print(
+        "Start them: they say it within half a minute, and send nothing. Of one that cannot start copy sent.log from\n"
+        f"there to {state_folder(settings)}/sent.log.NAME, then: ticketgate queue release --anyway",
+        file=sys.stderr,
+    )
+    return False
 
 
 def _open_gate(tx: Connection, settings: Settings, now: datetime) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from gateway.cli.exits import FAILURES, OK
 from gateway.cli.opening import add_config, opened, read_settings
-from gateway.cli.table import to_json, when
+from gateway.cli.table import to_json
 from gateway.health import Check, check_intake, check_outbox, check_relay
 from gateway.membership import is_gone
 from gateway.settings import Settings
@@ -59,11 +59,8 @@ def _gateways(tx: Connection, now: datetime) -> Check:
 
 def _outbox(tx: Connection, gauges: Gauges, settings: Settings) -> Check:
     since = held_since(tx)
-    if since is not None:
-        words = f"{gauges.outbox} mails are held since the store was put back (as of {when(since)})"
-        return Check("outbox", False, f"{words}; look at them: ticketgate queue, then: ticketgate queue release")
-    check = check_outbox(gauges, settings)
-    return check if check.well else Check("outbox", False, f"{check.words}; why: ticketgate queue")
+    check = check_outbox(gauges, settings, since)
+    return check if check.well or since is not None else Check("outbox", False, f"{check.words}; why: ticketgate queue")
 
 
 def _database(tx: Connection, gauges: Gauges) -> Check:

@@ -10,6 +10,7 @@ The folder has another name until every byte of it is on the disk. Whoever has i
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
@@ -25,6 +26,7 @@ from sqlalchemy import Connection
 from gateway import __version__
 from gateway.safekeeping.outside import (
     note_sent,
+    read_gateways,
     read_mark,
     seal_key_place,
     state_folder,
@@ -43,7 +45,7 @@ from gateway.store.copying import (
     put_back_tables,
 )
 from gateway.store.database import Database
-from gateway.store.recovery import Standing, make_safe, read_standing
+from gateway.store.recovery import Standing, introduce, make_safe, read_standing
 from gateway.store.revisions import demand, is_known
 from gateway.store.schema import REVISION
 
@@ -92,9 +94,10 @@ def back_up(settings: Settings, configuration: Path | None, target: Path, now: d
 
     Raises CopyError, SchemaError, TemporaryError, OSError; then there is none.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if target.name in ("", "..") or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
         raise CopyError(f"{target} exists already: each backup has a folder of its own")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _remove_leftovers(target)
     part.mkdir(mode=0o700)
     try:
         manifest = _fill(part, settings, configuration, now)
@@ -109,6 +112,14 @@ def back_up(settings: Settings, configuration: Path | None, target: Path, now: d
         shutil.rmtree(part, ignore_errors=True)
         raise
     return manifest
+
+
+def _remove_leftovers(target: Path) -> None:
+    """What a backup under this name left when it was killed: all mail and the keys are in it."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        number = left.name.split(".")[-2]
+        if number.isdigit() and not Path(f"/proc/{number}").exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _fill(part: Path, settings: Settings, configuration: Path | None, now: datetime) -> Manifest:
@@ -272,6 +283,8 @@ def _restore(database: Database, settings: Settings, folder: Path, manifest: Man
 
     def prepare(tx: Connection) -> None:
         make_safe(tx, manifest.made_at, mark.standing if mark else None)
+        if not database.is_sqlite:
+            introduce(tx, read_gateways(outside))
         standing.append(read_standing(tx))
 
     aside = f"before-restore-{now:%Y%m%dT%H%M%S}"

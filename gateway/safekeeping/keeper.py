@@ -16,7 +16,9 @@ from sqlalchemy import Connection
 from gateway import maillog
 from gateway.clock import clock
 from gateway.errors import TemporaryError
+from gateway.model import OutboundMail
 from gateway.outbound.alerts import compose_alert, name_alarm
+from gateway.safekeeping.departed import Departed
 from gateway.safekeeping.outside import (
     load_seal_key,
     make_seal_key,
@@ -31,7 +33,7 @@ from gateway.store import deliveries
 from gateway.store.database import Database
 from gateway.store.facts import name_of
 from gateway.store.forgetting import claim_run, find_last_run, run_retention
-from gateway.store.recovery import Standing, find_loss, make_safe, read_standing, sent_keys
+from gateway.store.recovery import Standing, exact_key, find_loss, make_safe, read_standing, sent_keys
 from gateway.store.seals import Sealed, claim_showing, find_last, seal_waiting
 
 STEADY = timedelta(hours=1)
@@ -66,6 +68,7 @@ class Keeper:
         self._steady_since = 0.0
         self._retained: datetime | None = None
         self._untold: deque[tuple[str, str]] = deque()
+        self.departed = Departed(settings)
         self._left: deque[str] = deque(maxlen=_AT_ONCE)  # noted since the last seal: it need not note them again
         self.told: Callable[[str, str], None] = lambda alarm, reason: None
         """Hears on the event loop of what is in the log already: an alarm and the reason, "" when it is over."""
@@ -94,6 +97,7 @@ class Keeper:
             # reply addresses that people have still lead, and mailboxes that are read again be answered again.
             loss = "the mails of the other are not in it"
             self._make_safe(tx, mark.at, mark.standing, standing, loss, now, alarm="other-store")
+        self.departed.begin(tx, now)
         if self._unreadable:
             return
         if self._key is None and not standing.seal:
@@ -147,6 +151,7 @@ class Keeper:
         loss = ""
         if self._noted is not None and (loss := find_loss(tx, before, self._noted)):
             self._make_safe(tx, now, self._noted, before, loss, now)
+        self.departed.compare(tx, now)
         sealed = seal_waiting(tx, self._key, now) if self._key is not None else Sealed()
         if sealed.seal is not None:
             self._show_head(tx, sealed.seal, now)
@@ -187,13 +192,13 @@ class Keeper:
         if counts:
             maillog.noted("retention", **{what.replace(" ", "_"): number for what, number in counts.items()})
 
-    def note_left(self, key: str) -> None:
+    def note_left(self, key: str, mail: OutboundMail) -> None:
         """A mail left this moment (:func:`gateway.store.recovery.sent_keys`): known from now on without the database.
 
         The rounds note what other gateways sent; but a database that is lost takes with it what the last seconds sent.
         """
         try:
-            note_sent(self._folder, [key], clock())
+            note_sent(self._folder, [key], clock(), exact_key(mail.message_id, mail.recipient))
         except OSError as error:
             self._alarm("mark", str(error))
         else:
@@ -203,6 +208,7 @@ class Keeper:
         known = set(self._left)
         try:
             note_sent(self._folder, (key for key in done.sent if key not in known), now)
+            self.departed.note_gateways()
             if done.standing != self._noted:
                 write_mark(self._folder, done.standing, now)
                 self._untold.append(("mark", ""))

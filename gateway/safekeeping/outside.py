@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable
+import socket
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from gateway.store.recovery import Standing
 
 MARK = "start.mark"
 SENT = "sent.log"
+GATEWAYS = "gateways.seen"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _LONGEST_LOG = 8 * 1024 * 1024  # octets; then a second one begins, and the one before goes
 
 
@@ -111,9 +114,12 @@ def write_mark(folder: Path, standing: Standing, now: datetime) -> None:
 # ------------------------------------------------------------------ what was sent
 
 
-def note_sent(folder: Path, keys: Iterable[str], now: datetime) -> None:
-    """Append keys of mails that left. Not synced: it is for a lost database, not for a lost machine."""
-    lines = "".join(f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} {key}\n" for key in keys)
+def note_sent(folder: Path, keys: Iterable[str], now: datetime, exactly: str = "") -> None:
+    """Append keys of mails that left. Not synced: it is for a lost database, not for a lost machine.
+
+    ``exactly``: the row too (:func:`gateway.store.recovery.exact_key`), where this gateway sent it itself.
+    """
+    lines = "".join(f"{now.astimezone(UTC):{_TIME}} {key} {exactly}".rstrip() + "\n" for key in keys)
     if not lines:
         return
     path = folder / SENT
@@ -126,9 +132,38 @@ def note_sent(folder: Path, keys: Iterable[str], now: datetime) -> None:
 
 
 def read_sent(folder: Path) -> frozenset[str]:
-    """The keys of all mails that are known to have left."""
-    keys: set[str] = set()
-    for name in (f"{SENT}.1", SENT):
-        with contextlib.suppress(FileNotFoundError):
-            keys.update(line.split()[-1] for line in (folder / name).read_text().splitlines() if line.strip())
-    return frozenset(keys)
+    """The keys of all mails that are known to have left; another host's file may lie beside as sent.log.NAME."""
+    return frozenset(words[1] for path in folder.glob(f"{SENT}*") for words in _read_lines(path))
+
+
+def read_certain(folder: Path) -> dict[str, datetime]:
+    """When this gateway was told by the relay that it has a mail: of exactly this row of the outbox."""
+    files = (folder / f"{SENT}.1", folder / SENT)
+    found = [words for path in files for words in _read_lines(path) if len(words) > 2]
+    return {words[2]: datetime.strptime(words[0], _TIME).replace(tzinfo=UTC) for words in found}
+
+
+def _read_lines(path: Path) -> Iterator[list[str]]:
+    with contextlib.suppress(FileNotFoundError):
+        # A line that a crash tore names nothing.
+        yield from (words for line in path.read_text("ascii", "replace").splitlines() if len(words := line.split()) > 1)
+
+
+# ------------------------------------------------------------------ who works on the database
+
+
+def gateway_name(settings: Settings) -> str:
+    """Whose sent.log it is: the host, and the folder in which it lies."""
+    return f"{socket.gethostname()}:{state_folder(settings)}"
+
+
+def read_gateways(folder: Path) -> frozenset[str]:
+    """The gateways that were seen on this database: a backup does not know those that came later."""
+    try:
+        return frozenset((folder / GATEWAYS).read_text("utf-8").splitlines())
+    except FileNotFoundError:
+        return frozenset()
+
+
+def write_gateways(folder: Path, names: Collection[str]) -> None:
+    write_file(folder / GATEWAYS, "".join(f"{name}\n" for name in sorted(names)).encode())

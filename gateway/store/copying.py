@@ -82,7 +82,8 @@ def _copy_file(source: Path, target: Path) -> None:
             copy.close()
             origin.close()
     except sqlite3.OperationalError as error:  # locked, no space: later
-        raise TemporaryError(f"{source}: {error}") from error
+        place = target if error.sqlite_errorname in ("SQLITE_FULL", "SQLITE_CANTOPEN") else source
+        raise TemporaryError(f"{place}: {error}") from error
     except sqlite3.DatabaseError as error:
         verdict = str(error)
     if verdict != "ok":
@@ -227,16 +228,23 @@ def put_back_file(database: Database, folder: Path, aside: str, prepare: Callabl
     fresh = path.with_name(path.name + ".restoring")
     for ending in ("", "-wal", "-shm"):
         Path(f"{fresh}{ending}").unlink(missing_ok=True)
-    _copy_bytes(folder / DATABASE, fresh)
-    copy = Database(f"sqlite:{fresh}")
     try:
-        copy.migrate()
-        copy.check()
-        with copy.begin() as tx:
-            prepare(tx)
-    finally:
-        copy.close()
-    _sync(fresh)
+        _copy_bytes(folder / DATABASE, fresh)
+        copy = Database(f"sqlite:{fresh}")
+        try:
+            copy.migrate()
+            copy.check()
+            with copy.begin() as tx:
+                prepare(tx)
+        finally:
+            copy.close()
+        _sync(fresh)
+    except BaseException as error:
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{fresh}{ending}").unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise CopyError(f"{fresh} cannot be written: {error.strerror}; nothing was changed") from error
+        raise
     kept = path.with_name(path.name + aside) if path.exists() else None
     if kept is not None:
         os.link(path, kept)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -35,6 +35,9 @@ _MOST_EVENTS = 99_999
 _MARGIN = 100
 _MICROSECOND = timedelta(microseconds=1)
 _RESTORED, _IDENTITY, _LISTS = "restored", "store", "list"
+_GATEWAY = "gateway "
+_LEFT = "had been sent before the restore"
+_CLOCKS_DIFFER = timedelta(hours=1)
 _COUNTERS = sa.select(counters.c.name, counters.c.value)
 _OPEN = ("queued", "transmitting", "deferred", "held")
 _CLOCKS = ("unclaimed-%", "unanswered-%", "waiting", "autoclose", "held-%", "collision-%", "offer")
@@ -123,6 +126,7 @@ def make_safe(tx: Connection, since: datetime, mark: Standing | None = None) -> 
     room = tickets.c.last_event + skipped <= _MOST_EVENTS - EVENTS_SKIPPED
     tx.execute(sa.update(tickets).where(room).values(last_event=tickets.c.last_event + skipped))
     tx.execute(sa.update(imap_marks).values(uid=imap_marks.c.floor))
+    tx.execute(sa.update(counters).where(counters.c.name.startswith(_GATEWAY)).values(value=0))
 
 
 def release_outbox(tx: Connection, sent: Collection[str], now: datetime) -> Released | None:
@@ -135,22 +139,86 @@ def release_outbox(tx: Connection, sent: Collection[str], now: datetime) -> Rele
     if since is None:
         return None
     tx.execute(upsert(tx, counters, "value"), {"name": HELD, "value": 0})
-    waiting = list(tx.execute(sa.select(deliveries.c.id).where(deliveries.c.state.in_(_OPEN))).scalars())
-    before = [number for number, key in sent_keys(tx, waiting).items() if key in sent]
-    if before:
-        tx.execute(
-            sa.update(deliveries)
-            .where(deliveries.c.id.in_(before))
-            .values(state="sent", due_at=None, ended_at=now, lease_owner="", reply="had been sent before the restore")
-        )
-        mark_ids(tx, ENDED, before)
+    record_left(tx, sent, now)
+    left = (deliveries.c.reply == _LEFT) & (deliveries.c.ended_at >= since)
+    before = tx.execute(sa.select(sa.func.count()).select_from(deliveries).where(left)).scalar_one()
     stood = (now - since) // _MICROSECOND
     clocks = sa.or_(*(timers.c.kind.like(pattern) for pattern in _CLOCKS))
     due = sa.type_coerce(timers.c.due_at, sa.BigInteger) + stood
     overdue = (timers.c.due_at <= now) & (timers.c.due_at >= since) & (timers.c.ticket != 0)
     moved = tx.execute(sa.update(timers).where(overdue, clocks).values(due_at=due, claim_at=due, lease_owner=""))
     rounds = tx.execute(sa.delete(timers).where(timers.c.ticket == 0, timers.c.due_at <= now))
-    return Released(sent_before=len(before), moved=moved.rowcount, rounds=rounds.rowcount)
+    return Released(sent_before=before, moved=moved.rowcount, rounds=rounds.rowcount)
+
+
+def record_left(tx: Connection, sent: Collection[str], now: datetime) -> int:
+    """While the outbox is held: what waits and is known to have left (keys) is recorded as sent; how many."""
+    waiting = list(tx.execute(sa.select(deliveries.c.id).where(deliveries.c.state.in_(_OPEN))).scalars())
+    before = [number for number, key in sent_keys(tx, waiting).items() if key in sent]
+    _end(tx, before, now)
+    return len(before)
+
+
+def record_certain(tx: Connection, left: Mapping[str, datetime], now: datetime) -> int:
+    """Of exactly these rows (:func:`exact_key`) the relay had the mail, and a crash kept that from being recorded."""
+    columns = (deliveries.c.id, deliveries.c.message_id, deliveries.c.recipient, deliveries.c.queued_at)
+    before = [
+        row.id
+        for row in tx.execute(sa.select(*columns).where(deliveries.c.state.in_(_OPEN)))
+        # Numbers of lists and alarms come again after a long time: a line that is older than the mail is of another.
+        if (at := left.get(exact_key(row.message_id, row.recipient))) and at >= row.queued_at - _CLOCKS_DIFFER
+    ]
+    _end(tx, before, now)
+    return len(before)
+
+
+def exact_key(message_id: str, recipient: str) -> str:
+    """Names one row of the outbox, as long as the store is the one it was in."""
+    return hashlib.sha256(f"{message_id}\n{recipient}".encode()).hexdigest()[:32]
+
+
+def _end(tx: Connection, numbers: Sequence[int], now: datetime) -> None:
+    if numbers:
+        values = {"state": "sent", "due_at": None, "ended_at": now, "lease_owner": "", "reply": _LEFT}
+        tx.execute(sa.update(deliveries).where(deliveries.c.id.in_(numbers)).values(**values))
+        mark_ids(tx, ENDED, list(numbers))
+
+
+# ------------------------------------------------------------------ several gateways, each with what it sent
+
+
+def introduce(tx: Connection, names: Collection[str]) -> None:
+    """These gateways work on the store, or did: what they sent is in files of theirs."""
+    if names:
+        tx.execute(insert_once(tx, counters), [{"name": f"{_GATEWAY}{name}", "value": 0} for name in sorted(names)])
+
+
+def find_gateways(tx: Connection) -> dict[str, int]:
+    """The gateways that are known, and up to which number of the held outbox each has said what it had sent."""
+    rows = tx.execute(_COUNTERS.where(counters.c.name.startswith(_GATEWAY))).all()
+    return {row.name.removeprefix(_GATEWAY): row.value for row in rows}
+
+
+def find_newest_waiting(tx: Connection) -> int:
+    """The highest number in the outbox, less our alarms; 0: nothing waits."""
+    wanted = deliveries.c.state.in_(_OPEN) & (deliveries.c.kind != "alert")
+    return int(tx.execute(sa.select(sa.func.coalesce(sa.func.max(deliveries.c.id), 0)).where(wanted)).scalar_one())
+
+
+def note_compared(tx: Connection, name: str, newest: int) -> None:
+    """This gateway has said of everything up to ``newest`` whether it had sent it."""
+    tx.execute(upsert(tx, counters, "value"), {"name": f"{_GATEWAY}{name}", "value": max(newest, 1)})
+
+
+def find_unheard(tx: Connection, but: str) -> list[str]:
+    """Those but one that have not yet looked through the held outbox to its end."""
+    newest = max(find_newest_waiting(tx), 1)
+    return sorted(name for name, seen in find_gateways(tx).items() if name != but and seen < newest)
+
+
+def forget_gateways(tx: Connection, names: Collection[str]) -> None:
+    """They are gone for good; whoever comes back introduces itself."""
+    tx.execute(sa.delete(counters).where(counters.c.name.in_([f"{_GATEWAY}{name}" for name in names])))
 
 
 _KEYS = (
