@@ -3,8 +3,9 @@
 A *fact* is one row that may not change unseen: a mail received, what was decided about it, a line of a ticket's
 history, a mail of ours, how its delivery ended, an erasure. A *leaf* is the salted digest of a fact. A *seal* is the
 signed digest of a batch of leaves and of the seal before it, so that nothing sealed can change, vanish or move without
-breaking the chain for everybody who holds the public key. A *mark* says, at the moment a fact is written, that whoever
-wrote it had the installation's key: only marked facts are sealed.
+breaking the chain for everybody who holds the public key. A *mark* is made at the moment a fact is written, by whoever
+has the installation's key, of the leaf and of a serial number that is never given twice: only marked leaves are sealed,
+and each fact's only in the order of their serials, so that no mark can be used a second time or for other contents.
 """
 
 from __future__ import annotations
@@ -71,13 +72,15 @@ def read_seal_key(text: str) -> SealKey:
     raise ValueError("a seal key is a line: ed25519, a blank, 64 hexadecimal digits")
 
 
-def mark_of(mark_key: bytes, fact: FactKey) -> bytes:
-    """The 16 octets that prove that a fact was written by somebody with the key."""
-    return hashlib.blake2b("\n".join(map(str, fact)).encode(), key=mark_key, digest_size=16).digest()
+def mark_of(mark_key: bytes, fact: FactKey, serial: int, salt: bytes, leaf: bytes) -> bytes:
+    """The 16 octets that prove that a fact was written with these contents, and when, by somebody with the key."""
+    kind, a, b = fact
+    text = f"{kind}\n{a}\n{b}\n{serial}\n".encode() + salt + leaf
+    return hashlib.blake2b(text, key=mark_key, digest_size=16).digest()
 
 
-def is_marked(mark_key: bytes, fact: FactKey, mark: bytes) -> bool:
-    return hmac.compare_digest(mark_of(mark_key, fact), mark)
+def is_marked(mark_key: bytes, fact: FactKey, serial: int, salt: bytes, leaf: bytes, mark: bytes) -> bool:
+    return hmac.compare_digest(mark_of(mark_key, fact, serial, salt, leaf), mark)
 
 
 def leaf_of(kind: str, salt: bytes, values: Iterable[Any]) -> bytes:
@@ -92,9 +95,9 @@ class Root:
         self._hash = hashlib.sha256()
         self.count = 0
 
-    def add(self, fact: FactKey, leaf: bytes) -> None:
+    def add(self, fact: FactKey, serial: int, leaf: bytes) -> None:
         kind, a, b = fact
-        self._hash.update(f"{kind}\n{a}\n{b}\n".encode() + leaf)
+        self._hash.update(f"{kind}\n{a}\n{b}\n{serial}\n".encode() + leaf)
         self.count += 1
 
     def digest(self) -> bytes:

@@ -24,7 +24,7 @@ from gateway import seal
 from gateway.seal import RAW, FactKey
 from gateway.store import search
 from gateway.store.columns import EPOCH
-from gateway.store.marks import mark, mark_ids
+from gateway.store.marks import hold_sealing, mark, mark_ids, unmark
 from gateway.store.schema import (
     acknowledgements,
     blocks,
@@ -69,26 +69,30 @@ class Erasing:
         self.facts.update(dict.fromkeys((kind, *key) for key in keys))
 
     def finish(self, *, rows_stay: bool = True) -> dict[str, int]:
-        """Destroy the salts, mark what is left of the rows for the next seal, record the erasure; the counts."""
+        """Destroy the salts, record the erasure, mark what is left of the rows for the next seal; the counts.
+
+        The erasure is marked before them: a leaf that is younger than the erasure that names it still has its salt.
+        """
         by_kind: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for kind, a, b in self.facts:
             by_kind[kind].append((a, b))
+        by_kind.pop(RAW, None)
+        hold_sealing(self.tx)  # or a seal that is being made takes in, with its salt, what we do not see yet
         for kind, keys in by_kind.items():
-            if kind == RAW:
-                continue
+            unmark(self.tx, kind, keys)
             for some in _portions(keys):
                 named = sa.or_(*(((leaves.c.a == a) & (leaves.c.b == b)) for a, b in some))
                 self.tx.execute(sa.update(leaves).where(leaves.c.kind == kind, named).values(salt=None))
-            if rows_stay:
-                mark(self.tx, kind, keys)
         listed = [list(fact) for fact in self.facts]
         for start in range(0, len(listed), _FACTS_AT_ONCE):
-            row = {"at": self.now, "why": self.why, "counts": dict(self.counts)}
+            row = {"at": self.now, "why": self.why, "counts": dict(self.counts), "rows_gone": not rows_stay}
             number = self.tx.execute(
                 sa.insert(erasures).returning(erasures.c.id),
                 {**row, "facts": listed[start : start + _FACTS_AT_ONCE]},
             ).scalar_one()
             mark_ids(self.tx, seal.ERASURE, [number])
+        for kind, keys in by_kind.items() if rows_stay else ():
+            mark(self.tx, kind, keys)
         return dict(self.counts)
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, bindparam
 from gateway.seal import ENDED
 from gateway.store.columns import EPOCH
 from gateway.store.gate import HELD, held_since
-from gateway.store.marks import mark_ids
+from gateway.store.marks import go_on_behind, mark_ids
 from gateway.store.schema import counters, deliveries, imap_marks, journal, persons, tickets, timers
 from gateway.store.seals import find_last, find_seal
 from gateway.store.statements import insert_once, upsert
@@ -127,6 +127,7 @@ def make_safe(tx: Connection, since: datetime, mark: Standing | None = None) -> 
     tx.execute(sa.update(tickets).where(room).values(last_event=tickets.c.last_event + skipped))
     tx.execute(sa.update(imap_marks).values(uid=imap_marks.c.floor))
     tx.execute(sa.update(counters).where(counters.c.name.startswith(_GATEWAY)).values(value=0))
+    go_on_behind(tx)
 
 
 def release_outbox(tx: Connection, sent: Collection[str], now: datetime) -> Released | None:

@@ -395,9 +395,12 @@ unsealed = Table(
     Column("kind", Text, nullable=False),
     _number("a"),
     _number("b"),
+    Column("salt", LargeBinary, nullable=False),  # of the leaf to be
+    Column("digest", LargeBinary, nullable=False),
     Column("mark", LargeBinary, nullable=False),  # made with the installation's key when the fact was written
-    _flag("refused"),  # the mark is wrong: somebody without the key wrote it
+    _flag("refused"),  # the mark is wrong, or was used before: somebody without the key put it here
     Index(None, "refused", "id"),
+    sqlite_autoincrement=True,  # the number is the mark's serial: none is given twice
 )
 
 leaves = Table(
@@ -407,6 +410,7 @@ leaves = Table(
     _number("a", primary_key=True, autoincrement=False),
     _number("b", primary_key=True, autoincrement=False),
     _number("seal", primary_key=True, autoincrement=False),
+    _number("serial"),  # of its mark; 0: it was there before there was a key
     Column("salt", LargeBinary),  # NULL: the content was erased, and nobody can find out by trying what it was
     Column("digest", LargeBinary, nullable=False),
 )
@@ -431,6 +435,7 @@ erasures = Table(
     _words("why"),  # never whom
     _json("facts"),  # [kind, a, b] of everything whose content went
     _json("counts"),
+    _flag("rows_gone"),  # the rows went as well
 )
 
 

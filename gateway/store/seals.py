@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,26 +14,35 @@ from sqlalchemy import Connection
 from gateway import seal as sealing
 from gateway.seal import NOTHING, SALT_OCTETS, FactKey, Root, Seal, SealKey, is_marked, leaf_of, sign_seal
 from gateway.store.columns import EPOCH
-from gateway.store.facts import is_open, read_all, read_facts
-from gateway.store.schema import counters, leaves, seals, unsealed
+from gateway.store.facts import is_open, read_all
+from gateway.store.marks import hold_sealing
+from gateway.store.schema import counters, deliveries, leaves, seals, unsealed
 from gateway.store.statements import insert_once, upsert
 
 BATCH = 2000
 """Most facts in one seal: about 40 ms in the writer."""
 
+_AT_ONCE = 400
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
-_LOCK = 0x7468  # PostgreSQL: one host seals at a time
+_LEAF = ("kind", "a", "b", "seal", "serial", "salt", "digest")
+_NEW_LEAF = f"INSERT INTO leaves ({', '.join(_LEAF)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _LAST = sa.select(seals).order_by(seals.c.number.desc()).limit(1)
-_MARKS = sa.select(unsealed.c.id, unsealed.c.kind, unsealed.c.a, unsealed.c.b, unsealed.c.mark)
-_WAITING = _MARKS.where(unsealed.c.refused.is_(False)).order_by(unsealed.c.id).limit(BATCH)
+_SEALED = (
+    sa.select(sa.func.max(leaves.c.serial))
+    .where(leaves.c.kind == unsealed.c.kind, leaves.c.a == unsealed.c.a, leaves.c.b == unsealed.c.b)
+    .scalar_subquery()
+)
+MARKS = sa.select(unsealed, _SEALED.label("sealed")).order_by(unsealed.c.id)
+"""What waits, each row with the serial of its fact's last leaf (``sealed``): a mark must be later than that."""
+_WAITING = MARKS.where(unsealed.c.refused.is_(False)).limit(BATCH)
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """What a pass did.
 
-    ``refused``: facts written by somebody without the key; they stay, unsealed. ``sent``: deliveries that were sealed
-    as sent.
+    ``refused``: facts written by somebody without the key, or put back with a mark that was used; they stay, unsealed.
+    ``sent``: deliveries that were sealed as sent.
     """
 
     seal: Seal | None = None
@@ -65,42 +74,66 @@ def to_seal(row: Any) -> Seal:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    serial: int
+    salt: bytes
+    digest: bytes
+
+
+def is_good(key: bytes, row: Any) -> bool:
+    """Whether a row of :data:`MARKS` was made by somebody with the key, for these contents, and is not used yet."""
+    return not is_stale(row) and is_marked(key, (row.kind, row.a, row.b), row.id, row.salt, row.digest, row.mark)
+
+
+def is_stale(row: Any) -> bool:
+    """Whether something as young was sealed of this fact already: the mark was put back."""
+    return row.sealed is not None and row.id <= row.sealed
+
+
 def seal_waiting(tx: Connection, key: SealKey, now: datetime) -> Sealed:
-    """Seal what waits, at most BATCH facts; several hosts may call it. The first seal of a store takes in all of it."""
-    if tx.dialect.name == "postgresql":
-        tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    """Seal what waits, at most BATCH marks; several hosts may call it. The first seal of a store takes in all of it."""
+    hold_sealing(tx)
     last = find_last(tx)
     if last is None:
-        tx.execute(sa.delete(unsealed))
-        there = _everything(tx)
-        # On PostgreSQL others commit while we read: what they wrote is read, and waits with its mark for the next seal.
-        for row in tx.execute(sa.select(unsealed.c.kind, unsealed.c.a, unsealed.c.b)):
-            there.pop((row.kind, row.a, row.b), None)
-        return Sealed(_write(tx, key, None, there, now) if there else None, sent=_sent(there))
+        return _seal_all(tx, key, now)
     waiting = tx.execute(_WAITING).all()
     if not waiting:
         return Sealed()
     good: list[int] = []
     bad: dict[int, FactKey] = {}
-    wanted: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    for number, kind, a, b, mark in waiting:
-        if is_marked(key.mark_key, (kind, a, b), mark):
-            good.append(number)
-            wanted[kind].add((a, b))
+    facts: dict[FactKey, _Leaf] = {}
+    for row in waiting:
+        if is_good(key.mark_key, row):
+            good.append(row.id)
+            facts[row.kind, row.a, row.b] = _Leaf(row.id, row.salt, row.digest)  # the last version counts
         else:
-            bad[number] = (kind, a, b)
-    refused = tuple(bad.values())
+            bad[row.id] = (row.kind, row.a, row.b)
     if bad:
         tx.execute(sa.update(unsealed).where(unsealed.c.id.in_(list(bad))).values(refused=True))
-    # Deleted before they are read: on PostgreSQL a fact that changes while we read is marked again, and sealed again.
     if good:
         tx.exec_driver_sql(f"DELETE FROM unsealed WHERE id IN ({', '.join(map(str, good))})")
-    facts: dict[FactKey, list[Any]] = {}
-    for kind, keys in wanted.items():
-        found = read_facts(tx, kind, keys)
-        facts.update(((kind, *k), found.get(k, [])) for k in keys)  # one that is gone is sealed as nothing
     more = len(waiting) == BATCH
-    return Sealed(_write(tx, key, last, facts, now) if facts else None, refused, more, _sent(facts))
+    seal = _write(tx, key, last, facts, now) if facts else None
+    return Sealed(seal, tuple(bad.values()), more, _find_sent(tx, facts))
+
+
+def _seal_all(tx: Connection, key: SealKey, now: datetime) -> Sealed:
+    """The first seal: every row as it is, under the serial of the mark that waited for it."""
+    # Deleted before rows are read: on PostgreSQL others commit while we read. What they wrote is read, and left to
+    # its mark and the next seal.
+    gone = sa.delete(unsealed).returning(unsealed.c.kind, unsealed.c.a, unsealed.c.b, unsealed.c.id)
+    serials: dict[FactKey, int] = {}
+    for kind, a, b, serial in tx.execute(gone):
+        serials[kind, a, b] = max(serial, serials.get((kind, a, b), 0))
+    there = _everything(tx)
+    for row in tx.execute(sa.select(unsealed.c.kind, unsealed.c.a, unsealed.c.b)):
+        there.pop((row.kind, row.a, row.b), None)
+    facts = {}
+    for fact, values in there.items():
+        salt = os.urandom(SALT_OCTETS)
+        facts[fact] = _Leaf(serials.get(fact, 0), salt, leaf_of(fact[0], salt, values))
+    return Sealed(_write(tx, key, None, facts, now) if facts else None, sent=_find_sent(tx, facts))
 
 
 def claim_showing(tx: Connection, now: datetime) -> bool:
@@ -116,8 +149,13 @@ def _count_of(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
-def _sent(facts: dict[FactKey, list[Any]]) -> tuple[int, ...]:
-    return tuple(a for (kind, a, _), values in facts.items() if kind == sealing.ENDED and values[:1] == ["sent"])
+def _find_sent(tx: Connection, facts: Collection[FactKey]) -> tuple[int, ...]:
+    ended = [a for kind, a, _ in facts if kind == sealing.ENDED]
+    found: list[int] = []
+    for start in range(0, len(ended), _AT_ONCE):
+        some = deliveries.c.id.in_(ended[start : start + _AT_ONCE])
+        found += tx.execute(sa.select(deliveries.c.id).where(some, deliveries.c.state == "sent")).scalars()
+    return tuple(found)
 
 
 def _everything(tx: Connection) -> dict[FactKey, list[Any]]:
@@ -141,20 +179,18 @@ def _insert_leaves(tx: Connection, rows: list[tuple[Any, ...]]) -> None:
     if tx.dialect.name == "sqlite":
         driver = tx.connection.driver_connection
         assert driver is not None
-        driver.executemany("INSERT INTO leaves (kind, a, b, seal, salt, digest) VALUES (?, ?, ?, ?, ?, ?)", rows)
+        driver.executemany(_NEW_LEAF, rows)
         return
-    names = ("kind", "a", "b", "seal", "salt", "digest")
-    tx.execute(sa.insert(leaves), [dict(zip(names, row, strict=True)) for row in rows])
+    tx.execute(sa.insert(leaves), [dict(zip(_LEAF, row, strict=True)) for row in rows])
 
 
-def _write(tx: Connection, key: SealKey, last: Seal | None, facts: dict[FactKey, list[Any]], now: datetime) -> Seal:
+def _write(tx: Connection, key: SealKey, last: Seal | None, facts: Mapping[FactKey, _Leaf], now: datetime) -> Seal:
     number = _take_number(tx, last)
     root, rows = Root(), []
     for fact in sorted(facts):
-        salt = os.urandom(SALT_OCTETS)
-        leaf = leaf_of(fact[0], salt, facts[fact])
-        root.add(fact, leaf)
-        rows.append((*fact, number, salt, leaf))
+        leaf = facts[fact]
+        root.add(fact, leaf.serial, leaf.digest)
+        rows.append((*fact, number, leaf.serial, leaf.salt, leaf.digest))
     _insert_leaves(tx, rows)
     previous = last.digest if last else NOTHING
     unsigned = Seal(number=number, previous=previous, at=now, leaves=root.count, root=root.digest(), key=key.public)

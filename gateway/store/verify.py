@@ -18,18 +18,18 @@ import zstandard
 from sqlalchemy import Connection
 
 from gateway import seal as sealing
-from gateway.seal import NOTHING, RAW, FactKey, Root, Seal, is_marked, leaf_of
+from gateway.seal import ERASURE, NOTHING, RAW, FactKey, Root, Seal, leaf_of
 from gateway.store.facts import is_open, name_of, read_all
 from gateway.store.raw_mail import unpack
-from gateway.store.schema import erasures, journal, leaves, raw, seals, unsealed
-from gateway.store.seals import to_seal
+from gateway.store.schema import erasures, journal, leaves, raw, seals
+from gateway.store.seals import MARKS, is_good, is_stale, to_seal
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that is not as it was sealed."""
 
-    what: str  # one word: changed, missing, inserted, refused, chain, signature, raw, truncated, erased
+    what: str  # one word: changed, missing, inserted, refused, stale, chain, signature, raw, truncated, erased
     fact: str  # the row: "event 5 of ticket 4827"
     sentence: str
 
@@ -65,7 +65,7 @@ def verify(
     if head is not None:
         _check_head(chain, head, proof)
     roots: dict[int, Root] = defaultdict(Root)
-    erased = _read_erasures(tx)
+    erased, named = _read_erasures(tx, waiting[ERASURE])
     collation = ' COLLATE "C"' if tx.dialect.name == "postgresql" else ""
     order = sa.text(f"kind{collation}, a, b, seal")
     rows = tx.execute(sa.select(leaves).order_by(order).execution_options(yield_per=500))
@@ -80,7 +80,7 @@ def verify(
         if kind == wanted:
             kind, group = next(by_kind, (None, None))
     _check_roots(chain, roots, proof)
-    _check_raw(tx, erased, proof)
+    _check_raw(tx, named, proof)
     return proof
 
 
@@ -136,15 +136,18 @@ def _check_roots(chain: list[Seal], roots: dict[int, Root], proof: Proof) -> Non
 # ------------------------------------------------------------------ facts that wait
 
 
-def _check_waiting(tx: Connection, mark_key: bytes, proof: Proof) -> dict[str, set[tuple[int, int]]]:
-    waiting: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    for row in tx.execute(sa.select(unsealed).order_by(unsealed.c.id)):
-        fact = (row.kind, row.a, row.b)
-        if row.refused or (mark_key and not is_marked(mark_key, fact, row.mark)):
-            name = name_of(fact)
+def _check_waiting(tx: Connection, mark_key: bytes, proof: Proof) -> dict[str, dict[tuple[int, int], Any]]:
+    """The newest good mark of each fact that waits. Without the key all that were not used yet count as good."""
+    waiting: dict[str, dict[tuple[int, int], Any]] = defaultdict(dict)
+    for row in tx.execute(MARKS):
+        name = name_of((row.kind, row.a, row.b))
+        if is_stale(row):
+            proof.found("stale", name, f"{name} waits with a mark that was used already: somebody put it back")
+        elif row.refused or (mark_key and not is_good(mark_key, row)):
             proof.found("refused", name, f"{name} was written by somebody who has not the installation's key")
-        waiting[row.kind].add((row.a, row.b))
-        proof.waiting += 1
+        else:
+            waiting[row.kind][row.a, row.b] = row
+            proof.waiting += 1
     return waiting
 
 
@@ -152,37 +155,60 @@ def _check_waiting(tx: Connection, mark_key: bytes, proof: Proof) -> dict[str, s
 
 
 @dataclass(frozen=True, slots=True)
+class _Erased:
+    """The newest erasure of a fact: its serial, and whether the row went as well."""
+
+    serial: int
+    row_gone: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     roots: dict[int, Root]
-    erased: set[FactKey]
-    waiting: set[tuple[int, int]]
+    erased: dict[FactKey, _Erased]
+    waiting: dict[tuple[int, int], Any]
     first: int
+
+    def is_erased(self, fact: FactKey, leaf: Any) -> bool:
+        """Whether an erasure explains that this leaf has no salt: one that is younger."""
+        erased = self.erased.get(fact)
+        return leaf.salt is None and erased is not None and leaf.serial < erased.serial
+
+    def is_gone(self, fact: FactKey, leaf: Any) -> bool:
+        """Whether an erasure explains that the row of this last leaf is not there."""
+        return self.is_erased(fact, leaf) and self.erased[fact].row_gone
 
 
 def _count(rows: Iterable[Any], roots: dict[int, Root]) -> None:
     for row in rows:
-        roots[row.seal].add((row.kind, row.a, row.b), row.digest)
+        roots[row.seal].add((row.kind, row.a, row.b), row.serial, row.digest)
 
 
 def _compare(tx: Connection, kind: str, rows: Iterable[Any], known: _Known, proof: Proof) -> None:
     """Two lists in the same order: the leaves of a kind, and its rows as they are now."""
     sealed = _by_fact(kind, rows, known, proof)
     there = read_all(tx, kind)
+    unseen = set(known.waiting)
     leaf, row = next(sealed, None), next(there, None)
     while leaf is not None or row is not None:
         if row is None or (leaf is not None and leaf[0] < row[0]):
             assert leaf is not None
-            gone_by_us = leaf[1].salt is None and (kind, *leaf[0]) in known.erased
-            if leaf[0] not in known.waiting and not gone_by_us:
+            if not known.is_gone((kind, *leaf[0]), leaf[1]):
                 name = name_of((kind, *leaf[0]))
                 proof.found("missing", name, f"{name} is gone; it was sealed in seal {leaf[1].seal}")
+            unseen.discard(leaf[0])
             leaf = next(sealed, None)
         elif leaf is None or row[0] < leaf[0]:
             _judge_unsealed(kind, row, known, proof)
+            unseen.discard(row[0])
             row = next(there, None)
         else:
             _judge(kind, row, leaf[1], known, proof)
+            unseen.discard(row[0])
             leaf, row = next(sealed, None), next(there, None)
+    for key in sorted(unseen):
+        name = name_of((kind, *key))
+        proof.found("missing", name, f"{name} is gone; it waited for its seal")
 
 
 def _by_fact(kind: str, rows: Iterable[Any], known: _Known, proof: Proof) -> Iterator[tuple[tuple[int, int], Any]]:
@@ -191,10 +217,10 @@ def _by_fact(kind: str, rows: Iterable[Any], known: _Known, proof: Proof) -> Ite
         fact = (kind, *key)
         last = None
         for row in versions:
-            known.roots[row.seal].add(fact, row.digest)
+            known.roots[row.seal].add(fact, row.serial, row.digest)
             if row.salt is None:
                 proof.erased += 1
-                if fact not in known.erased:
+                if not known.is_erased(fact, row):
                     name = name_of(fact)
                     proof.found("erased", name, f"the salt of {name} was removed, and no erasure says so")
             if last is not None and kind not in sealing.CHANGING and last.salt is not None:
@@ -214,18 +240,30 @@ def _judge(kind: str, row: tuple[tuple[int, int], list[Any]], leaf: Any, known: 
         return
     proof.facts += 1
     if key in known.waiting:
-        return  # changed by us since: the next seal has it
+        _judge_waiting(kind, row, known, proof)  # changed by us since: the next seal has it
+        return
     name = name_of((kind, *key))
     if leaf.salt is None:
-        if (kind, *key) in known.erased:
+        if known.is_erased((kind, *key), leaf):
             proof.found("changed", name, f"{name} was erased, and what stands there now was never sealed")
     elif leaf_of(kind, leaf.salt, values) != leaf.digest:
         proof.found("changed", name, f"{name} is not what was sealed in seal {leaf.seal}: it was changed since")
 
 
+def _judge_waiting(kind: str, row: tuple[tuple[int, int], list[Any]], known: _Known, proof: Proof) -> None:
+    key, values = row
+    mark = known.waiting[key]
+    if leaf_of(kind, mark.salt, values) != mark.digest:
+        name = name_of((kind, *key))
+        proof.found("changed", name, f"{name} is not what was written, and waits for its seal: it was changed since")
+
+
 def _judge_unsealed(kind: str, row: tuple[tuple[int, int], list[Any]], known: _Known, proof: Proof) -> None:
     key, values = row
-    if key in known.waiting or (kind in sealing.CHANGING and is_open(kind, values)):
+    if key in known.waiting:
+        _judge_waiting(kind, row, known, proof)
+        return
+    if kind in sealing.CHANGING and is_open(kind, values):
         return
     if not proof.seals:
         return
@@ -238,19 +276,33 @@ def _judge_unsealed(kind: str, row: tuple[tuple[int, int], list[Any]], known: _K
 # ------------------------------------------------------------------ erasures and raw bytes
 
 
-def _read_erasures(tx: Connection) -> set[FactKey]:
-    """What erasures name. Each is a fact itself, so an erasure nobody sealed is found as inserted."""
-    rows = tx.execute(sa.select(erasures.c.facts)).scalars()
-    return {(str(kind), int(a), int(b)) for facts in rows for kind, a, b in facts}
+def _read_erasures(tx: Connection, waiting: dict[tuple[int, int], Any]) -> tuple[dict[FactKey, _Erased], set[FactKey]]:
+    """What erasures name: with the newest of those that have a serial, and all of it.
+
+    Each erasure is a fact itself, so one that nobody sealed is found as inserted.
+    """
+    serial = sa.select(sa.func.max(leaves.c.serial)).where(leaves.c.kind == ERASURE, leaves.c.a == erasures.c.id)
+    rows = tx.execute(sa.select(erasures.c.id, erasures.c.facts, erasures.c.rows_gone, serial.scalar_subquery()))
+    erased: dict[FactKey, _Erased] = {}
+    named: set[FactKey] = set()
+    for number, facts, gone, sealed in rows:
+        mark = waiting.get((number, 0))
+        newest = mark.id if mark is not None else sealed
+        for kind, a, b in facts:
+            fact = (str(kind), int(a), int(b))
+            named.add(fact)
+            if newest is not None and (fact not in erased or erased[fact].serial < newest):
+                erased[fact] = _Erased(newest, gone)
+    return erased, named
 
 
-def _check_raw(tx: Connection, erased: set[FactKey], proof: Proof) -> None:
+def _check_raw(tx: Connection, named: set[FactKey], proof: Proof) -> None:
     decompressor = zstandard.ZstdDecompressor()
     statement = sa.select(journal.c.id, raw).outerjoin(raw, raw.c.sha256 == journal.c.sha256).order_by(journal.c.id)
     for row in tx.execute(statement.execution_options(yield_per=50)):
         name = f"mail received {row.id}"
         if not row.content:
-            if (RAW, row.id, 0) not in erased:
+            if (RAW, row.id, 0) not in named:
                 proof.found("raw", name, f"the bytes of {name} are gone, and no erasure says so")
             continue
         proof.mails += 1

@@ -22,7 +22,7 @@ from gateway.store.forgetting import (
     find_known,
     run_retention,
 )
-from gateway.store.schema import counters, erasures, events, leaves, metadata, persons, tickets
+from gateway.store.schema import counters, erasures, events, leaves, metadata, persons, tickets, unsealed
 from gateway.store.schema import journal as rows_of_mail
 from gateway.store.seals import seal_waiting
 from gateway.store.verify import Proof, verify
@@ -124,6 +124,31 @@ def test_changing_what_is_left_after_an_erasure_is_found(desk: Desk) -> None:
     assert [f.sentence.partition(" is not")[0] for f in desk.proof().findings] == ["event 1 of ticket 1"]
 
 
+@pytest.mark.parametrize("sealed", [True, False])
+def test_rows_of_an_erased_person_that_are_missing_are_found(desk: Desk, sealed: bool) -> None:
+    """Rows and counts stay after an erasure: it explains no row that is gone, though its salts go as well."""
+    desk.erase("jane@customer.test")
+    if sealed:
+        desk.seal()
+    with desk.database.begin() as tx:
+        tx.execute(sa.delete(events).where(events.c.ticket == 1, events.c.number == 1))
+        tx.execute(sa.update(leaves).where(leaves.c.kind == "event", leaves.c.a == 1).values(salt=None))
+    assert ("missing", "event 1 of ticket 1") in [(f.what, f.fact) for f in desk.proof().findings]
+    desk.seal()
+    assert ("missing", "event 1 of ticket 1") in [(f.what, f.fact) for f in desk.proof().findings]
+
+
+def test_what_waits_for_its_seal_while_it_is_erased_is_never_sealed_as_it_was(desk: Desk) -> None:
+    desk.road.arrive(make_mail("pat@other.test", "A kettle."))
+    with desk.database.begin() as tx:
+        old = set(tx.execute(sa.select(unsealed.c.digest).where(unsealed.c.kind == "event")).scalars())
+    desk.erase("pat@other.test")
+    desk.seal()
+    assert desk.proof().findings == []
+    with desk.database.begin() as tx:
+        assert old and not old & set(tx.execute(sa.select(leaves.c.digest)).scalars())
+
+
 def test_an_erasure_that_nobody_with_the_key_made_is_found(desk: Desk) -> None:
     """Somebody with the database hides a change by calling it an erasure."""
     with desk.database.begin() as tx:
@@ -131,7 +156,7 @@ def test_an_erasure_that_nobody_with_the_key_made_is_found(desk: Desk) -> None:
         tx.execute(
             sa.update(leaves).where(leaves.c.kind == "event", leaves.c.a == 1, leaves.c.b == 1).values(salt=None)
         )
-        row = {"at": desk.road.now, "why": "retention", "facts": [["event", 1, 1]], "counts": {}}
+        row = {"at": desk.road.now, "why": "retention", "facts": [["event", 1, 1]], "counts": {}, "rows_gone": True}
         tx.execute(sa.insert(erasures), row)
     told = [finding.sentence for finding in desk.proof().findings]
     assert any(line.startswith("erasure 1 is in no seal") for line in told), told

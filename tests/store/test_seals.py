@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -199,7 +200,7 @@ def test_a_fact_marked_without_the_key_is_refused_and_named(desk: Desk) -> None:
     def insert(tx: Connection) -> None:
         _insert_event(tx)
         number = tx.execute(sa.select(sa.func.max(events.c.number)).where(events.c.ticket == 1)).scalar_one()
-        row = {"kind": "event", "a": 1, "b": number, "refused": False}
+        row = {"kind": "event", "a": 1, "b": number, "refused": False, "salt": b"\0" * 16, "digest": b"\0" * 32}
         tx.execute(sa.insert(unsealed), {**row, "mark": b"\0" * 16})
 
     desk.tamper(insert)
@@ -299,3 +300,105 @@ def test_the_first_seal_takes_in_what_was_there_before(database: Database) -> No
     assert desk.sentences() == []
     desk.tamper(_set(events, events.c.number == 1, text="x"))
     assert desk.sentences() == ["event 1 of ticket 1 is not what was sealed in seal 1: it was changed since"]
+
+
+Looted = list[dict[str, Any]]
+
+
+def _loot(desk: Desk) -> Looted:
+    """What waits, as somebody with the database can read it."""
+    with desk.database.begin() as tx:
+        return [dict(row._mapping) for row in tx.execute(sa.select(unsealed))]
+
+
+def _put_back(desk: Desk, loot: Looted, kind: str, a: int, *, number: int | None = None) -> None:
+    """A mark of this fact once more, under its own number or another."""
+    row = next(row for row in loot if (row["kind"], row["a"]) == (kind, a))
+    with desk.database.begin() as tx:
+        tx.execute(sa.insert(unsealed), {**row, "id": number or row["id"]})
+
+
+@pytest.fixture
+def looted(database: Database) -> tuple[Desk, Looted]:
+    """All is sealed, and somebody kept a copy of every mark that waited meanwhile."""
+    desk = Desk(database)
+    desk.seal()
+    desk.road.arrive(make_mail("jane@customer.test", "The amount is wrong."))
+    desk.road.outbox()
+    with database.begin() as tx:
+        assert deliveries.report_failed(tx, 1, "550 no such user", desk.road.now)
+    loot = _loot(desk)
+    desk.seal()
+    desk.road.arrive(make_mail("tom@customer.test", "Hello", subject="Another matter"))
+    desk.seal()
+    assert desk.sentences() == []
+    return desk, loot
+
+
+@pytest.mark.parametrize("number", [None, 9_000_000])
+@pytest.mark.parametrize(
+    ("kind", "table", "changed"),
+    [
+        ("ended", outgoing, {"state": "sent", "reply": "250 queued"}),
+        ("decided", journal, {"author": "mallory@evil.test", "reason": "forged"}),
+    ],
+)
+def test_a_mark_that_was_used_seals_nothing_again(
+    looted: tuple[Desk, Looted], kind: str, table: sa.Table, changed: dict[str, str], number: int | None
+) -> None:
+    """Whoever reads the marks that wait can neither use one again nor give it another number."""
+    desk, loot = looted
+    desk.tamper(_set(table, table.c.id == 1, **changed))
+    _put_back(desk, loot, kind, 1, number=number)
+    for _ in range(2):  # before the gateway looks, and after
+        found = desk.verify().findings
+        assert {"changed", "refused" if number else "stale"} == {finding.what for finding in found}, found
+        sealed = desk.seal()
+        assert sealed.seal is None
+    with desk.database.begin() as tx:
+        assert tx.execute(sa.select(unsealed.c.refused)).scalars().all() == [True]
+
+
+def test_a_mark_that_was_used_hides_neither_a_change_nor_a_loss(looted: tuple[Desk, Looted]) -> None:
+    desk, loot = looted
+    _put_back(desk, loot, "event", 1)
+    desk.tamper(lambda tx: tx.execute(sa.delete(events).where(events.c.ticket == 1, events.c.number == 1)))
+    assert {"missing", "stale"} == {finding.what for finding in desk.verify().findings}
+
+
+def test_what_is_changed_or_removed_while_it_waits_is_found(desk: Desk) -> None:
+    """The mark is of what was written: until the seal nobody without the key can write anything else under it."""
+    desk.road.arrive(make_mail("tom@customer.test", "Hello", subject="Another matter"))
+    desk.tamper(_set(journal, journal.c.id == 3, reverse_path="eve@evil.test"))
+    desk.tamper(lambda tx: tx.execute(sa.delete(events).where(events.c.ticket == 2, events.c.number == 1)))
+    for _ in range(2):
+        assert {("changed", "mail received 3"), ("missing", "event 1 of ticket 2")} == {
+            (finding.what, finding.fact) for finding in desk.verify().findings
+        }
+        desk.seal()
+
+
+def test_serials_go_on_although_everything_that_waited_is_sealed(looted: tuple[Desk, Looted]) -> None:
+    """The end of a delivery has versions; a number that came again would make the later one an old one."""
+    desk, loot = looted
+    with desk.database.begin() as tx:
+        assert tx.execute(sa.select(sa.func.count()).select_from(unsealed)).scalar_one() == 0
+        assert deliveries.report_failed(tx, 2, "550 no such user", desk.road.now)
+        fresh = tx.execute(sa.select(unsealed.c.id)).scalar_one()
+    assert fresh > max(row["id"] for row in loot)
+    assert desk.seal().refused == ()
+    assert desk.sentences() == []
+
+
+def test_serials_go_on_behind_the_leaves_of_a_store_that_was_put_back(looted: tuple[Desk, Looted]) -> None:
+    """A sequence may be put back without what it counted; then later versions would be refused as old ones."""
+    desk, _ = looted
+    with desk.database.begin() as tx:
+        highest = tx.execute(sa.select(sa.func.max(leaves.c.serial))).scalar_one()
+        if tx.dialect.name == "postgresql":
+            tx.execute(sa.text("SELECT setval(pg_get_serial_sequence('unsealed', 'id'), 1, false)"))
+        else:
+            tx.execute(sa.text("DELETE FROM sqlite_sequence WHERE name = 'unsealed'"))
+        marks.go_on_behind(tx)
+        assert deliveries.report_failed(tx, 2, "550 no such user", desk.road.now)
+        assert tx.execute(sa.select(unsealed.c.id)).scalar_one() > highest

@@ -335,9 +335,12 @@ def _create_the_record() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("a", sa.BigInteger(), nullable=False),
         sa.Column("b", sa.BigInteger(), nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("mark", sa.LargeBinary(), nullable=False),
         sa.Column("refused", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_unsealed")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_unsealed_refused_id"), "unsealed", ["refused", "id"], unique=False)
     op.create_table(
@@ -346,6 +349,7 @@ def _create_the_record() -> None:
         sa.Column("a", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("b", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("seal", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("serial", sa.BigInteger(), nullable=False),
         sa.Column("salt", sa.LargeBinary(), nullable=True),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "a", "b", "seal", name=op.f("pk_leaves")),
@@ -368,5 +372,6 @@ def _create_the_record() -> None:
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("facts", sa.Text(), nullable=False),
         sa.Column("counts", sa.Text(), nullable=False),
+        sa.Column("rows_gone", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasures")),
     )
