@@ -14,7 +14,7 @@ from gateway.cli.table import to_json, when
 from gateway.safekeeping.outside import read_mark, state_folder
 from gateway.seal import SealKey
 from gateway.settings import Settings
-from gateway.store.verify import Proof, verify
+from gateway.store.verify import Proof, see_one_moment, verify
 
 _SHOWN = 100
 
@@ -48,6 +48,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
         return NOINPUT
     head = head or _marked_head(settings)
     with opened(settings) as tx:
+        see_one_moment(tx)
         proof = verify(tx, public=public, mark_key=_mark_key(key, public), first=options.first, head=head)
     if options.json:
         _print_json(proof)

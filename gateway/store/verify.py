@@ -50,6 +50,12 @@ class Proof:
         self.findings.append(Finding(what, fact, sentence))
 
 
+def see_one_moment(tx: Connection) -> None:
+    """The first statement of a transaction that reads for long: each of its others would see another store."""
+    if tx.dialect.name == "postgresql":
+        tx.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
 def verify(
     tx: Connection, *, public: bytes, mark_key: bytes = b"", first: int = 1, head: tuple[int, str] | None = None
 ) -> Proof:
@@ -57,7 +63,8 @@ def verify(
 
     ``public``: the key that must have signed, from outside the database. ``mark_key``: of who has the private key, to
     judge the facts that wait. ``first``: rows whose last seal is older are not compared. ``head``: number and digest
-    (its beginning) of a seal that is known from elsewhere, which must be there.
+    (its beginning) of a seal that is known from elsewhere, which must be there. While gateways write, ``tx`` must see
+    one moment (:func:`see_one_moment`).
     """
     proof = Proof()
     chain = _check_chain(tx, public, proof)
