@@ -14,11 +14,11 @@ from gateway.cli.opening import add_config, opened, read_settings
 from gateway.cli.table import print_table, when
 from gateway.cli.undelivered import list_failed, point_out, retry
 from gateway.clockwork import start_rounds
-from gateway.safekeeping.outside import gateway_name, read_sent, state_folder
+from gateway.safekeeping.outside import gateway_name, read_mark, read_sent, state_folder, write_mark
 from gateway.settings import Settings
 from gateway.store import deliveries
 from gateway.store.gate import held_since
-from gateway.store.recovery import count_open, find_unheard, forget_gateways, release_outbox
+from gateway.store.recovery import count_open, find_unheard, forget_gateways, read_standing, release_outbox
 from gateway.store.sent_copies import OpenCopy, list_open
 from gateway.store.suppression import lift, list_suppressed
 
@@ -104,8 +104,10 @@ def run(command: str, arguments: Sequence[str]) -> int:
             if options.number is None and not _all_heard(tx, settings, anyway=options.anyway):
                 return FAILURES
             count = deliveries.release(tx, now, options.number)
-            if options.number is None and _open_gate(tx, settings, now):
-                return OK
+            if options.number is None:
+                _accept_cut(tx, settings, now)
+                if _open_gate(tx, settings, now):
+                    return OK
         else:
             count = retry(tx, now, options.number)
         gate = "" if held_since(tx) is None else "; nothing leaves before: ticketgate queue release"
@@ -162,6 +164,15 @@ def _all_heard(tx: Connection, settings: Settings, *, anyway: bool) -> bool:
         file=sys.stderr,
     )
     return False
+
+
+def _accept_cut(tx: Connection, settings: Settings, now: datetime) -> None:
+    """The record begins anew where the store is: what the start mark of this host knew beyond it is given up."""
+    folder = state_folder(settings)
+    mark = read_mark(folder)
+    if mark is not None and mark.cut is not None:
+        write_mark(folder, read_standing(tx), now)
+        print(f"accepted: the record ends before seal {mark.cut[0]}:{mark.cut[1][:32]}, which verify missed")
 
 
 def _open_gate(tx: Connection, settings: Settings, now: datetime) -> bool:

@@ -79,6 +79,8 @@ def _mark_key(key: SealKey | None, public: bytes) -> bytes:
 
 def _marked_head(settings: Settings) -> tuple[int, str] | None:
     mark = read_mark(state_folder(settings))
+    if mark and mark.cut:
+        return mark.cut
     return (mark.standing.seal, mark.standing.seal_digest) if mark and mark.standing.seal else None
 
 

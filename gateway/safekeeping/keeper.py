@@ -33,7 +33,7 @@ from gateway.store import deliveries
 from gateway.store.database import Database
 from gateway.store.facts import name_of
 from gateway.store.forgetting import claim_run, find_last_run, run_retention
-from gateway.store.recovery import Standing, exact_key, find_loss, make_safe, read_standing, sent_keys
+from gateway.store.recovery import Head, Standing, exact_key, find_cut, find_loss, make_safe, read_standing, sent_keys
 from gateway.store.seals import Sealed, claim_showing, find_last, seal_waiting
 
 STEADY = timedelta(hours=1)
@@ -51,6 +51,7 @@ class _Round:
     sealed: Sealed
     sent: tuple[str, ...]
     loss: str = ""
+    cut: Head | None = None
 
 
 class Keeper:
@@ -64,6 +65,7 @@ class Keeper:
         self._key: SealKey | None = None
         self._unreadable = False  # there is a key: it must not be written over
         self._noted: Standing | None = None
+        self._cut: Head | None = None  # found at the start, and to be noted with the first round
         self._beat: tuple[datetime, float] | None = None  # wall and monotonic clock of the round before
         self._steady_since = 0.0
         self._retained: datetime | None = None
@@ -97,6 +99,8 @@ class Keeper:
             # reply addresses that people have still lead, and mailboxes that are read again be answered again.
             loss = "the mails of the other are not in it"
             self._make_safe(tx, mark.at, mark.standing, standing, loss, now, alarm="other-store")
+        if mark and loss and not mark.cut:
+            self._cut = find_cut(tx, mark.standing)
         self.departed.begin(tx, now)
         if self._unreadable:
             return
@@ -148,15 +152,16 @@ class Keeper:
 
     def _pass(self, tx: Connection, now: datetime) -> _Round:
         before = read_standing(tx)
-        loss = ""
+        loss, cut = "", self._cut
         if self._noted is not None and (loss := find_loss(tx, before, self._noted)):
             self._make_safe(tx, now, self._noted, before, loss, now)
+            cut = cut or find_cut(tx, self._noted)
         self.departed.compare(tx, now)
         sealed = seal_waiting(tx, self._key, now) if self._key is not None else Sealed()
         if sealed.seal is not None:
             self._show_head(tx, sealed.seal, now)
         sent = tuple(sent_keys(tx, sealed.sent).values()) if sealed.sent else ()
-        return _Round(read_standing(tx) if sealed.seal or loss else before, sealed, sent, loss)
+        return _Round(read_standing(tx) if sealed.seal or loss else before, sealed, sent, loss, cut)
 
     async def _keep_to_retention(self, now: datetime) -> None:
         """Once a day. A clock that jumped erases nothing: it must have gone steadily for long enough (fault 63)."""
@@ -210,10 +215,14 @@ class Keeper:
             note_sent(self._folder, (key for key in done.sent if key not in known), now)
             self.departed.note_gateways()
             if done.standing != self._noted:
-                write_mark(self._folder, done.standing, now)
+                mark = read_mark(self._folder)  # an operator may have accepted what is missing
+                write_mark(self._folder, done.standing, now, done.cut or (mark.cut if mark else None))
                 self._untold.append(("mark", ""))
         except OSError as error:
             self._alarm("mark", str(error))
+            self._cut = done.cut
+        else:
+            self._cut = None
         self._noted = done.standing
 
     def _make_safe(

@@ -19,7 +19,7 @@ import msgspec
 from gateway.configure import read_secret
 from gateway.seal import SealKey, read_seal_key
 from gateway.settings import Secret, Settings
-from gateway.store.recovery import Standing
+from gateway.store.recovery import Head, Standing
 
 MARK = "start.mark"
 SENT = "sent.log"
@@ -33,6 +33,8 @@ class Mark(msgspec.Struct, kw_only=True):
 
     at: datetime
     standing: Standing
+    cut: Head | None = None
+    """The head of a chain of seals that the store had and has no more, until an operator accepts it."""
 
 
 def state_folder(settings: Settings) -> Path:
@@ -107,8 +109,9 @@ def read_mark(folder: Path) -> Mark | None:
         return None
 
 
-def write_mark(folder: Path, standing: Standing, now: datetime) -> None:
-    write_file(folder / MARK, msgspec.json.encode(Mark(at=now, standing=standing)) + b"\n")
+def write_mark(folder: Path, standing: Standing, now: datetime, cut: Head | None = None) -> None:
+    """Note how far the store has come; ``cut``: the head of a chain that it has no more (:class:`Mark`)."""
+    write_file(folder / MARK, msgspec.json.encode(Mark(at=now, standing=standing, cut=cut)) + b"\n")
 
 
 # ------------------------------------------------------------------ what was sent

@@ -44,6 +44,10 @@ _CLOCKS = ("unclaimed-%", "unanswered-%", "waiting", "autoclose", "held-%", "col
 """Timers that measure how long nothing happened; others are moments somebody chose, or rounds."""
 
 
+Head = tuple[int, str]
+"""Number and digest of a seal."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How far a store has come: what the start mark keeps outside it."""
@@ -103,6 +107,13 @@ def find_loss(tx: Connection, now_standing: Standing, mark: Standing) -> str:
     if mark.seal and (seal is None or seal.digest.hex() != mark.seal_digest):
         return f"seal {mark.seal} is not the one that was made"
     return ""
+
+
+def find_cut(tx: Connection, mark: Standing) -> Head | None:
+    """The head of the chain as it was marked, when the chain does not lead to it any more."""
+    seal = find_seal(tx, mark.seal) if mark.seal else None
+    there = not mark.seal or (seal is not None and seal.digest.hex() == mark.seal_digest)
+    return None if there else (mark.seal, mark.seal_digest)
 
 
 def make_safe(tx: Connection, since: datetime, mark: Standing | None = None) -> None:

@@ -176,11 +176,19 @@ async def test_the_keeper_seals_and_notes_how_far_the_store_has_come(road: Road,
     mark = read_mark(tmp_path)
     assert mark is not None
     assert (mark.standing.journal, mark.standing.ticket, mark.standing.seal) == (1, 1, 1)
+    head = (mark.standing.seal, mark.standing.seal_digest)
     with road.database.begin() as tx:  # a failover that lost the last seal, while the daemon runs
         tx.execute(sa.delete(seals))
     await keeper.round(road.now)
     with road.database.begin() as tx:
         assert is_held(tx)
+    road.arrive(make_mail("tom@customer.test", "Hello"))
+    for later_on in (keeper, _keeper(road, tmp_path, [0.0])):  # what is missing is not forgotten, nor by a restart
+        with road.database.begin() as tx:
+            later_on.begin(tx, road.now)
+        await later_on.round(road.now)
+        later = read_mark(tmp_path)
+        assert later is not None and later.cut == head
 
 
 def _to_admins(road: Road) -> list[str]:
