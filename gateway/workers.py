@@ -201,7 +201,7 @@ class Outbox:
         self.worker = Worker("outbox", self._round)
         self.tried: Callable[[OutboundMail, Attempt], None] = lambda mail, attempt: None
         """Called with what came of each attempt."""
-        self.left: Callable[[str, OutboundMail], None] = lambda key, mail: None
+        self.left: Callable[[str, Delivery], None] = lambda key, delivery: None
         """Called in a thread with the key (``sent_keys``) of each mail that left, before that is recorded."""
 
     async def _round(self) -> bool:
@@ -269,7 +269,7 @@ class Outbox:
             attempt = await self._transport.attempt(delivery.mail)
             self.tried(delivery.mail, attempt)
             if attempt.outcome == "sent":
-                await asyncio.to_thread(self.left, key, delivery.mail)
+                await asyncio.to_thread(self.left, key, delivery)
             outcome = await self._record(delivery, attempt)
         except asyncio.CancelledError:
             raise

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from gateway import maillog
+from gateway.outbound.sent_copy import choose_mailbox
 from gateway.safekeeping.outside import (
     gateway_name,
     read_certain,
@@ -21,6 +22,7 @@ from gateway.safekeeping.outside import (
     write_gateways,
 )
 from gateway.settings import Settings
+from gateway.store import deliveries, sent_copies
 from gateway.store.gate import held_since
 from gateway.store.recovery import (
     find_gateways,
@@ -51,9 +53,10 @@ class Departed:
 
     def begin(self, tx: Connection, now: datetime) -> None:
         """At the start, before anything is claimed: what the relay had when a crash came is not sent again."""
-        count = record_certain(tx, read_certain(self._folder), now)
-        if count:
-            maillog.noted("had left before the crash, recorded as sent", mails=count)
+        before = record_certain(tx, read_certain(self._folder), now)
+        if before:
+            self._copy(tx, before, now)
+            maillog.noted("had left before the crash, recorded as sent", mails=len(before))
         self._compared = 0
         self.compare(tx, now)
 
@@ -66,13 +69,22 @@ class Departed:
         if since is None:
             self._compared = 0
         elif (newest := find_newest_waiting(tx)) > self._compared or not self._compared:
-            count = record_left(tx, read_sent(self._folder), now)
-            if count:
-                maillog.noted("had left before the store was put back, recorded as sent", mails=count)
+            before = record_left(tx, read_sent(self._folder), now)
+            if before:
+                self._copy(tx, before, now)
+                maillog.noted("had left before the store was put back, recorded as sent", mails=len(before))
             if shared:
                 note_compared(tx, self._name, newest)
             self._compared = max(newest, 1)
         self._say(since, now)
+
+    def _copy(self, tx: Connection, numbers: list[int], now: datetime) -> None:
+        """What follows a mail that left (deliver.py) follows now: a copy in the Sent folder, looked for first."""
+        for number in numbers:
+            entry = deliveries.find(tx, number)
+            mailbox = choose_mailbox(entry.delivery.mail, self._settings()) if entry else None
+            if entry and mailbox:
+                sent_copies.note(tx, entry.delivery, mailbox.handle, now)
 
     def _introduce(self, tx: Connection) -> None:
         known = frozenset(find_gateways(tx))

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from gateway import maillog
 from gateway.clock import clock
 from gateway.errors import TemporaryError
-from gateway.model import OutboundMail
+from gateway.model import Delivery
 from gateway.outbound.alerts import compose_alert, name_alarm
 from gateway.safekeeping.departed import Departed
 from gateway.safekeeping.outside import (
@@ -197,13 +197,14 @@ class Keeper:
         if counts:
             maillog.noted("retention", **{what.replace(" ", "_"): number for what, number in counts.items()})
 
-    def note_left(self, key: str, mail: OutboundMail) -> None:
+    def note_left(self, key: str, delivery: Delivery) -> None:
         """A mail left this moment (:func:`gateway.store.recovery.sent_keys`): known from now on without the database.
 
         The rounds note what other gateways sent; but a database that is lost takes with it what the last seconds sent.
         """
         try:
-            note_sent(self._folder, [key], clock(), exact_key(mail.message_id, mail.recipient))
+            mail = delivery.mail
+            note_sent(self._folder, [key], clock(), exact_key(mail.message_id, mail.recipient, delivery.queued_at))
         except OSError as error:
             self._alarm("mark", str(error))
         else:

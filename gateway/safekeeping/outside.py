@@ -10,12 +10,14 @@ import contextlib
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from gateway import maillog
 from gateway.configure import read_secret
 from gateway.seal import SealKey, read_seal_key
 from gateway.settings import Secret, Settings
@@ -25,6 +27,7 @@ MARK = "start.mark"
 SENT = "sent.log"
 GATEWAYS = "gateways.seen"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+_noting = threading.Lock()
 _LONGEST_LOG = 8 * 1024 * 1024  # octets; then a second one begins, and the one before goes
 
 
@@ -126,12 +129,15 @@ def note_sent(folder: Path, keys: Iterable[str], now: datetime, exactly: str = "
     if not lines:
         return
     path = folder / SENT
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size > _LONGEST_LOG:
-            path.rename(folder / f"{SENT}.1")
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(lines)
+    with _noting:  # several threads note: two of them must not both begin a second file
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > _LONGEST_LOG:
+                path.rename(folder / f"{SENT}.1")
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "rb+", buffering=0) as file:
+            size = os.fstat(descriptor).st_size
+            torn = size and os.pread(descriptor, 1, size - 1) != b"\n"  # by a full disk, or a power cut
+            file.write((b"\n" if torn else b"") + lines.encode("ascii"))
 
 
 def read_sent(folder: Path) -> frozenset[str]:
@@ -139,17 +145,22 @@ def read_sent(folder: Path) -> frozenset[str]:
     return frozenset(words[1] for path in folder.glob(f"{SENT}*") for words in _read_lines(path))
 
 
-def read_certain(folder: Path) -> dict[str, datetime]:
-    """When this gateway was told by the relay that it has a mail: of exactly this row of the outbox."""
+def read_certain(folder: Path) -> frozenset[str]:
+    """The rows of the outbox of which this gateway was told by the relay that it has the mail."""
     files = (folder / f"{SENT}.1", folder / SENT)
-    found = [words for path in files for words in _read_lines(path) if len(words) > 2]
-    return {words[2]: datetime.strptime(words[0], _TIME).replace(tzinfo=UTC) for words in found}
+    return frozenset(words[2] for path in files for words in _read_lines(path) if len(words) > 2)
 
 
 def _read_lines(path: Path) -> Iterator[list[str]]:
-    with contextlib.suppress(FileNotFoundError):
-        # A line that a crash tore names nothing.
-        yield from (words for line in path.read_text("ascii", "replace").splitlines() if len(words := line.split()) > 1)
+    try:
+        lines = path.read_text("ascii", "replace").splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:  # one that was copied here for us, and is somebody else's
+        maillog.alerted(f"{path} cannot be read: what it says may be sent again", error.strerror or "")
+        return
+    # A line that a crash tore names nothing.
+    yield from (words for line in lines if len(words := line.split()) > 1)
 
 
 # ------------------------------------------------------------------ who works on the database

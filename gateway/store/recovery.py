@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,7 +37,6 @@ _MICROSECOND = timedelta(microseconds=1)
 _RESTORED, _IDENTITY, _LISTS = "restored", "store", "list"
 _GATEWAY = "gateway "
 _LEFT = "had been sent before the restore"
-_CLOCKS_DIFFER = timedelta(hours=1)
 _COUNTERS = sa.select(counters.c.name, counters.c.value)
 _OPEN = ("queued", "transmitting", "deferred", "held")
 _CLOCKS = ("unclaimed-%", "unanswered-%", "waiting", "autoclose", "held-%", "collision-%", "offer")
@@ -163,30 +162,29 @@ def release_outbox(tx: Connection, sent: Collection[str], now: datetime) -> Rele
     return Released(sent_before=before, moved=moved.rowcount, rounds=rounds.rowcount)
 
 
-def record_left(tx: Connection, sent: Collection[str], now: datetime) -> int:
-    """While the outbox is held: what waits and is known to have left (keys) is recorded as sent; how many."""
+def record_left(tx: Connection, sent: Collection[str], now: datetime) -> list[int]:
+    """While the outbox is held: what waits and is known to have left (keys) is recorded as sent; its numbers."""
     waiting = list(tx.execute(sa.select(deliveries.c.id).where(deliveries.c.state.in_(_OPEN))).scalars())
     before = [number for number, key in sent_keys(tx, waiting).items() if key in sent]
     _end(tx, before, now)
-    return len(before)
+    return before
 
 
-def record_certain(tx: Connection, left: Mapping[str, datetime], now: datetime) -> int:
+def record_certain(tx: Connection, left: Collection[str], now: datetime) -> list[int]:
     """Of exactly these rows (:func:`exact_key`) the relay had the mail, and a crash kept that from being recorded."""
-    columns = (deliveries.c.id, deliveries.c.message_id, deliveries.c.recipient, deliveries.c.queued_at)
+    names = (deliveries.c.message_id, deliveries.c.recipient, deliveries.c.queued_at, deliveries.c.again_at)
     before = [
         row.id
-        for row in tx.execute(sa.select(*columns).where(deliveries.c.state.in_(_OPEN)))
-        # Numbers of lists and alarms come again after a long time: a line that is older than the mail is of another.
-        if (at := left.get(exact_key(row.message_id, row.recipient))) and at >= row.queued_at - _CLOCKS_DIFFER
+        for row in tx.execute(sa.select(deliveries.c.id, *names).where(deliveries.c.state.in_(_OPEN)))
+        if exact_key(row.message_id, row.recipient, row.again_at or row.queued_at) in left
     ]
     _end(tx, before, now)
-    return len(before)
+    return before
 
 
-def exact_key(message_id: str, recipient: str) -> str:
-    """Names one row of the outbox, as long as the store is the one it was in."""
-    return hashlib.sha256(f"{message_id}\n{recipient}".encode()).hexdigest()[:32]
+def exact_key(message_id: str, recipient: str, queued_at: datetime) -> str:
+    """Names one row of the outbox since it was queued, or queued again: that it left once before then says nothing."""
+    return hashlib.sha256(f"{message_id}\n{recipient}\n{(queued_at - EPOCH) // _MICROSECOND}".encode()).hexdigest()[:32]
 
 
 def _end(tx: Connection, numbers: Sequence[int], now: datetime) -> None:

@@ -10,7 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from gateway import maillog
+from gateway.model import Delivery
 from gateway.safekeeping.departed import Departed
+from gateway.safekeeping.keeper import Keeper
 from gateway.safekeeping.outside import (
     gateway_name,
     note_sent,
@@ -31,6 +33,7 @@ from gateway.store.recovery import (
     sent_keys,
 )
 from gateway.store.schema import deliveries as outgoing
+from gateway.store.undelivered import send_again
 from tests.support.spine import SETTINGS, Road, make_mail
 
 CUSTOMER = "jane@customer.test"
@@ -89,14 +92,40 @@ def test_what_the_relay_had_when_a_crash_came_is_recorded_and_not_sent_again(
     road.arrive(make_mail(CUSTOMER, "Hello"))
     with database.begin() as tx:
         claimed = {d.mail.recipient: d for d in deliveries.claim_due(tx, 10, "w", road.now, timedelta(minutes=5))}
-    mail, other = claimed[CUSTOMER].mail, claimed["bob@corp.test"].mail
-    note_sent(tmp_path / "one", ["k"], road.now, exact_key(mail.message_id, mail.recipient))
-    long_ago = road.now - timedelta(days=30)  # an alarm, or a list, whose number has come round
-    note_sent(tmp_path / "one", ["k"], long_ago, exact_key(other.message_id, other.recipient))
+    ours, other = claimed[CUSTOMER], claimed["bob@corp.test"]
+    note_sent(tmp_path / "one", ["k"], road.now, _exactly(ours, ours.queued_at))
+    # An alarm, or a list, whose number has come round; a mail that left, came back and was queued again.
+    note_sent(tmp_path / "one", ["k"], road.now, _exactly(other, other.queued_at - timedelta(minutes=1)))
     with database.begin() as tx:
         Departed(lambda: settings).begin(tx, road.now)
         states = dict(tx.execute(sa.select(outgoing.c.recipient, outgoing.c.state)).all())
     assert states == {CUSTOMER: "sent", "alice@corp.test": "transmitting", "bob@corp.test": "transmitting"}
+
+
+def _exactly(delivery: Delivery, queued_at: datetime) -> str:
+    return exact_key(delivery.mail.message_id, delivery.mail.recipient, queued_at)
+
+
+def test_a_mail_that_left_once_and_is_queued_again_leaves_again(database: Database, tmp_path: Path) -> None:
+    road, settings = Road(database), _gateway(tmp_path / "one")
+    keeper = Keeper(database, lambda: settings)
+    road.arrive(make_mail(CUSTOMER, "Hello"))
+    with database.begin() as tx:
+        for delivery in deliveries.claim_due(tx, 10, "w", road.now, timedelta(minutes=5)):
+            keeper.note_left(f"k{delivery.id}", delivery)
+            deliveries.record_attempt(tx, delivery, "failed", "it came back", None, road.now)
+    later = road.now + timedelta(minutes=3)
+    with database.begin() as tx:
+        numbers = list(tx.execute(sa.select(outgoing.c.id)).scalars())
+        assert all(send_again(tx, number, later) for number in numbers)
+        Departed(lambda: settings).begin(tx, later)
+        assert set(tx.execute(sa.select(outgoing.c.state)).scalars()) == {"queued"}
+        again = deliveries.claim_due(tx, 10, "w", later, timedelta(minutes=5))
+        keeper.note_left("k", again[0])
+        Departed(lambda: settings).begin(tx, later)
+        states = dict(tx.execute(sa.select(outgoing.c.id, outgoing.c.state)).all())
+    assert states.pop(again[0].id) == "sent"
+    assert set(states.values()) == {"transmitting"}
 
 
 def test_the_log_of_another_host_beside_ours_counts_and_a_torn_line_does_not(tmp_path: Path) -> None:
@@ -105,7 +134,12 @@ def test_the_log_of_another_host_beside_ours_counts_and_a_torn_line_does_not(tmp
     note_sent(tmp_path, ["sealed"], moment)
     (tmp_path / "sent.log.other").write_text("2026-11-25T03:00:00Z theirs exactly\n2026-11-2")
     assert read_sent(tmp_path) == {"ours", "sealed", "theirs"}
-    assert read_certain(tmp_path) == {"row": moment}
+    assert read_certain(tmp_path) == {"row"}
+    with (tmp_path / "sent.log").open("a") as log:
+        log.write("2026-11-2")  # a full disk, and what comes next begins a line of its own
+    note_sent(tmp_path, ["next"], moment, "following")
+    assert read_certain(tmp_path) == {"row", "following"}
+    assert "next" in read_sent(tmp_path)
 
 
 def test_an_outbox_that_is_held_is_in_the_log_every_hour(
