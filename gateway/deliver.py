@@ -12,7 +12,7 @@ from gateway.address import fold_address
 from gateway.desk.case import occasion
 from gateway.desk.choices import delay_mails, with_choices
 from gateway.desk.lifecycle import apply_plan
-from gateway.desk.reminding import plan_undelivered
+from gateway.desk.reminding import knows_of_delay, plan_undelivered
 from gateway.model import Delivery, OutboundMail
 from gateway.outbound.compose import compose_all
 from gateway.outbound.retry import next_due, warning_due
@@ -33,7 +33,7 @@ class Outcome:
 
     state: str  # sent, deferred, failed, unknown
     due_at: datetime | None = None
-    warn: bool = False
+    warn: bool = False  # its author must know, unless told already
     untold: bool = False  # it was the last mail that could have told somebody of a new ticket
 
 
@@ -54,7 +54,7 @@ def judge_attempt(delivery: Delivery, attempt: Attempt, settings: Settings, now:
     due = next_due(delivery.attempt, delivery.queued_at, now, settings.send)
     if due is None:
         return Outcome("unknown" if times_left else "failed", warn=personal)
-    warn = personal and warning_due(delivery.attempt, delivery.queued_at, now, settings.send)
+    warn = personal and warning_due(delivery.queued_at, now, settings.send)
     return Outcome("deferred", due, warn)
 
 
@@ -81,7 +81,8 @@ def record(tx: Connection, delivery: Delivery, attempt: Attempt, settings: Setti
         left_times = _count_left(delivery, attempt) if outcome.state == "unknown" else 0
         final = outcome.state != "deferred"
         said = {"left": str(left_times or ""), "relay": "1" if attempt.barred else ""}
-        _tell_author(tx, delivery, attempt.reply, settings, now, final=final, **said)
+        told = _tell_author(tx, delivery, attempt.reply, settings, now, final=final, **said)
+        outcome = replace(outcome, warn=told)
     if outcome.state in ("failed", "unknown") and delivery.mail.kind == "offer":
         return replace(outcome, untold=_tell_untold(tx, delivery.mail, attempt.reply, settings, now))
     return outcome
@@ -138,14 +139,16 @@ def _tell_author(
     *,
     final: bool,
     **said: str,
-) -> None:
-    """The notice to the author. ``said``: facts of it (:mod:`gateway.outbound.notices`)."""
+) -> bool:
+    """The notice to the author; False when the delay was told already. ``said``: :mod:`gateway.outbound.notices`."""
     mail = delivery.mail
     settings = with_choices(settings, tickets.agent_choices(tx))
     ticket = tickets.open_ticket(tx, mail.ticket, "", None, settings, now)
     if ticket.merged_into:
         ticket = tickets.follow_merges(tickets.load_tickets(tx, [mail.ticket], lock=True))[mail.ticket]
         mail = replace(mail, event=find_moved(ticket, mail.ticket, mail.event))
+    if not final and knows_of_delay(ticket, mail, delivery.queued_at):
+        return False
     agents = tickets.ensure_agents(tx, settings)
     case = occasion(ticket, agents, settings, now, "undelivered")
     plan = plan_undelivered(case, mail, reply, final=final, **said)
@@ -154,3 +157,4 @@ def _tell_author(
     timers.record(tx, plan)
     mails = compose_all(plan, after, settings, now)
     deliveries.enqueue(tx, delay_mails(mails, agents, settings, now), now)
+    return True

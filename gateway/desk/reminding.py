@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from gateway.desk import assignment
 from gateway.desk.calendar import add_business, business_between
@@ -189,6 +189,17 @@ def _next_step(case: Case, timer: Timer) -> dict[str, str]:
     return {"next_at": due, "next_who": lead.name if lead else ""} if due and lead is not None else {}
 
 
+def knows_of_delay(ticket: TicketFacts, mail: OutboundMail, since: datetime) -> bool:
+    """Whether the author of this answer was told since then that it is late for this recipient."""
+    return any(
+        event.kind == "undelivered-session"
+        and event.answers == mail.event
+        and event.data.get("late") == str(mail.party)
+        and event.at >= since
+        for event in ticket.events
+    )
+
+
 def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool, **said: str) -> Plan:
     """A person's answer did not get out: its author is told, and at the end the ticket is the author's again.
 
@@ -200,7 +211,8 @@ def plan_undelivered(case: Case, mail: OutboundMail, reply: str, *, final: bool,
     sent = next((e for e in ticket.events if e.number == mail.event), None)
     answer = next((e for e in ticket.events if sent and e.number == sent.answers), None)
     author = next((p for p in case.facts.agents.values() if answer and p.party == answer.party), None)
-    number = draft.add_event("undelivered-session", reason=reply[:500], answers=mail.event)
+    late = {} if final else {"late": str(mail.party)}
+    number = draft.add_event("undelivered-session", reason=reply[:500], answers=mail.event, data=late)
     if final:
         draft.change(TicketChange(state=State.OPEN, owner=author.party if author else None))
     rest = reply.partition(" ")[2]

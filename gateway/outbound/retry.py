@@ -25,13 +25,9 @@ def next_due(attempt: int, queued_at: datetime, now: datetime, send: Send) -> da
     return min(now + _delay(attempt, send), end)
 
 
-def warning_due(attempt: int, queued_at: datetime, now: datetime, send: Send) -> bool:
-    """Whether this is the attempt after which the author of an answer is told that it is late.
+def warning_due(queued_at: datetime, now: datetime, send: Send) -> bool:
+    """Whether the author of an answer that still waits must know by now that it is late.
 
-    It is the first one made after ``warn_after``, counted by the schedule: the attempt before it was due earlier. Where
-    attempts themselves came late (a host that slept), telling twice is possible and telling never is not.
+    Attempts do not tell: a relay that is repaired, or an operator, has them made out of turn.
     """
-    if now - queued_at < send.warn_after:
-        return False
-    before = sum((_delay(n, send) for n in range(1, attempt - 1)), timedelta())
-    return attempt <= 1 or before < send.warn_after
+    return now - queued_at >= send.warn_after

@@ -174,6 +174,27 @@ def test_the_author_of_a_late_answer_is_told_that_it_is_our_own_server_and_at_th
     assert len(notices(desk, "has refused to pass it on for so long that it was given up")) == 1
 
 
+def test_attempts_out_of_turn_do_not_use_up_the_warning_and_it_is_given_once(desk: Desk) -> None:
+    answered(desk)
+    for _ in range(12):  # a relay that takes some of our mail: this one is tried whenever another has left
+        attempt(desk, JANE, DENIED)
+        with desk.road.database.begin() as tx:
+            undelivered.try_barred(tx)
+    late = "Our own mail server refuses to pass on mail at the moment"
+    assert notices(desk, late) == []
+    for _ in range(3):
+        desk.road.now += timedelta(hours=5)
+        attempt(desk, JANE, DENIED)
+        assert len(notices(desk, late)) == 1
+    number = entry(desk).delivery.id
+    with desk.road.database.begin() as tx:
+        assert deliveries.drop(tx, number, "test", desk.road.now)
+        assert undelivered.send_again(tx, number, desk.road.now)
+    desk.road.now += timedelta(hours=5)
+    attempt(desk, JANE, DENIED)
+    assert len(notices(desk, late)) == 2, "sent once more, late once more"
+
+
 @pytest.mark.parametrize("step", ["mail", "data", "dot"])
 def test_only_a_refusal_at_rcpt_counts_against_an_address(desk: Desk, step: str) -> None:
     answered(desk)
