@@ -93,24 +93,24 @@ class Mailboxes:
     ) -> None:
         self._find, self._began, self._ended = find, began, ended
         self._running: dict[str, _Running] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: set[tuple[str, asyncio.Task[None]]] = set()
 
     def follow(self, settings: Settings) -> None:
         """Begin what is new, end what is gone, and begin again what is configured otherwise, after its end."""
         mailboxes = settings.receive.imap
         wanted: dict[str, object] = {h: (m, settings.inbox[m.inbox].address) for h, m in mailboxes.items()}
-        before: dict[str, list[asyncio.Task[None]]] = {}
+        self._ending = {(handle, task) for handle, task in self._ending if not task.done()}
         for handle, running in list(self._running.items()):
             if wanted.get(handle) != running.by:
                 running.stop.set()
                 for name in running.tasks:
                     self._ended(name)
-                before[handle] = list(running.tasks.values())
-                self._ending.update(before[handle])
+                self._ending |= {(handle, task) for task in running.tasks.values()}
                 del self._running[handle]
         for handle, by in wanted.items():
             if handle not in self._running:
-                self._running[handle] = self._begin(mailboxes[handle], by, before.get(handle, []))
+                before = [task for name, task in self._ending if name == handle]
+                self._running[handle] = self._begin(mailboxes[handle], by, before)
 
     def _begin(self, mailbox: Imap, by: object, before: Iterable[asyncio.Task[None]]) -> _Running:
         running = _Running(by)
@@ -123,7 +123,10 @@ class Mailboxes:
         """End all of them; the tasks to be waited for."""
         for running in self._running.values():
             running.stop.set()
-        return [*self._ending, *(task for running in self._running.values() for task in running.tasks.values())]
+        return [
+            *(task for _, task in self._ending),
+            *(task for running in self._running.values() for task in running.tasks.values()),
+        ]
 
 
 async def _run_after(before: Iterable[asyncio.Task[None]], task: MailboxTask, stop: asyncio.Event) -> None:

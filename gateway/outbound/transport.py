@@ -123,7 +123,8 @@ class Transport:
                 link, fresh = self._take(), False
                 try:
                     if link is None:
-                        link, fresh = _Link(await self._connect(), self._send), True
+                        send = self._send
+                        link, fresh = _Link(await self._connect(), send), True
                     return await self._transact(link, mail, content)
                 except _Refused as refused:
                     return refused.attempt
@@ -142,7 +143,8 @@ class Transport:
     async def try_login(self) -> str:
         """Connect and log in, without a mail: "" when that went well, else why not."""
         try:
-            self._keep(_Link(await self._connect(), self._send))
+            send = self._send
+            self._keep(_Link(await self._connect(), send))
         except _Refused as refused:
             return refused.attempt.reply
         except (SMTPException, OSError, TimeoutError, ValueError) as error:
@@ -196,6 +198,8 @@ class Transport:
         try:
             await client.connect()
             await self._secure(client, local)
+            if self._send is not send:  # the new password is not for the old host
+                raise _Refused(Attempt("deferred", "the configuration was read again meanwhile"))
             await self._log_in(client, local)
         except BaseException as error:
             client.close()
