@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -18,9 +19,10 @@ from gateway.outbound.transport import Attempt
 from gateway.settings import Imap, Settings
 from gateway.store import deliveries
 from gateway.store.database import Database
-from gateway.store.undelivered import try_barred, waits_barred
+from gateway.store.undelivered import find_barred, try_barred, waits_barred
 
 _STORE_PAUSE = 60.0  # seconds
+_TRY_PAUSE = 600.0  # seconds between two times that what waits for the relay is tried out of turn
 _OF_MAILBOXES = {"silent": "silent", "uidvalidity": "rebuilt", "sent-copy-lost": "copies"}
 """What a mailbox reports -> alarm; the rest is for the log alone."""
 
@@ -32,7 +34,11 @@ class Alarms:
         self._database, self._settings, self._sent = database, settings, sent
         self._told: dict[str, float] = {}  # problem -> monotonic time of the last mail about it
         self._store_told = float("-inf")
+        self._lasting: set[str] = set()  # problems that were mailed, and their end was not
+        self._later: dict[str, asyncio.TimerHandle] = {}  # problems that came again too soon to be mailed
         self._standing = Standing()
+        self._tried, self._owed = float("-inf"), False  # when what waits for the relay was; it is to be, when it may
+        self._refusals = 0
         self._writing: set[asyncio.Task[None]] = set()
         self._number = int(time.time()) % 100_000  # makes the Message-ID: another one for each alarm
 
@@ -42,22 +48,37 @@ class Alarms:
         self.tell(alarm, reason, **facts)
 
     def tell(self, alarm: str, reason: str, **facts: str) -> None:
-        """The mail about what the log has already; once in ``admin_quiet_period`` for the same problem."""
+        """The mail about what the log has already; once in ``admin_quiet_period`` for the same problem.
+
+        What comes again after its end was mailed is told when the period is over, if it lasts until then.
+        """
         problem = name_alarm(self._settings(), alarm, **facts)
         quiet = self._settings().ticketgate.admin_quiet_period
-        last = self._told.get(problem)
-        if last is not None and time.monotonic() - last < quiet.total_seconds():
+        left = self._told.get(problem, float("-inf")) + quiet.total_seconds() - time.monotonic()
+        if left > 0:
+            if problem not in self._lasting and problem not in self._later:
+                again = partial(self.tell, alarm, reason, **facts)
+                self._later[problem] = asyncio.get_running_loop().call_later(left, again)
             return
+        self._forget_later(problem)
         self._told[problem] = time.monotonic()
+        self._lasting.add(problem)
         minutes = f"{quiet.total_seconds() / 60:.0f}"
         self._mail(problem, alarm, reason=reason, minutes=minutes, **facts)
 
     def over(self, alarm: str, **facts: str) -> None:
         """It is well again: one mail, if there was one about the trouble."""
         problem = name_alarm(self._settings(), alarm, **facts)
-        if self._told.pop(problem, None) is not None:
+        self._forget_later(problem)
+        if problem in self._lasting:
+            self._lasting.discard(problem)
             maillog.noted(f"over: {problem}")
             self._mail(problem, alarm, over="1", **facts)
+
+    def _forget_later(self, problem: str) -> None:
+        waiting = self._later.pop(problem, None)
+        if waiting is not None:
+            waiting.cancel()
 
     def hear_mailbox(self, mailbox: Imap, problem: str, what: str) -> None:
         """What a mailbox has to say (:data:`gateway.ingest.imap.Report`): trouble, or with no words the end of it."""
@@ -78,18 +99,17 @@ class Alarms:
             self.over("token", user=mailbox.user, handle=mailbox.handle)
 
     def hear_relay(self, mail: OutboundMail, attempt: Attempt) -> None:
-        """What came of an attempt to send: that the relay refuses us is everybody's trouble, not that mail's."""
+        """What came of an attempt to send, as recorded: a relay that refuses us is everybody's trouble."""
         server = self._settings().send.host
         if attempt.barred:
+            self._refusals += 1
             # In the session it is its word about us; before that nothing can be said to it at all.
             alarm = "relay-refuses" if attempt.step else "relay"
             # Once in the log: each mail that waits has its own line there.
             (self.sound if self._standing.well else self.tell)(alarm, attempt.reply, server=server)
-        if self._standing.hear(attempt, mail.recipient):
-            self._start(self._try_barred())
-            if self._standing.well:
-                self.over("relay", server=server)
-                self.over("relay-refuses", server=server)
+        self._owed = self._standing.hear(attempt, mail) or self._owed
+        if attempt.outcome == "sent" and (self._owed or not self._standing.well):
+            self._start(self._look_at_barred())
 
     def hear_store(self, cause: str) -> None:
         """Nothing can be written, or (no words) it can again. In any thread; the log only, as no mail can be kept.
@@ -119,15 +139,35 @@ class Alarms:
         else:
             self.over(alarm)
 
-    async def _try_barred(self) -> None:
-        """What waited for the relay goes now, not when its pause of hours ends."""
+    async def _look_at_barred(self) -> None:
+        """What waited for the relay goes now, not when its pause of hours ends; if nothing waits, the trouble is over.
+
+        A relay that takes one sender's mail and not another's is asked again every ten minutes at most.
+        """
+        now, refusals = time.monotonic(), self._refusals
+        may_try = self._owed and now - self._tried >= _TRY_PAUSE
         try:
-            due = await self._database.write(try_barred)
+            waiting = await self._database.read(find_barred)
+            due = await self._database.write(try_barred) if waiting and may_try else 0
         except TemporaryError as error:
             maillog.worker_error("alarms", error)
             return
+        if may_try or not waiting:
+            self._owed = False
         if due:
+            self._tried = now
             self._sent()
+        elif waiting and self._owed and "try" not in self._later:
+            pause = self._tried + _TRY_PAUSE - now
+            self._later["try"] = asyncio.get_running_loop().call_later(pause, self._try_later)
+        if refusals == self._refusals and self._standing.settle(waiting):  # else what was read is of before
+            server = self._settings().send.host
+            self.over("relay", server=server)
+            self.over("relay-refuses", server=server)
+
+    def _try_later(self) -> None:
+        del self._later["try"]
+        self._start(self._look_at_barred())
 
     def _mail(self, problem: str, alarm: str, **facts: str) -> None:
         self._start(self._queue(problem, alarm, facts))
@@ -152,6 +192,8 @@ class Alarms:
             await self._database.write(queue)
         except TemporaryError as error:
             maillog.worker_error("alarms", error)  # the log has the alarm
-            self._told.pop(problem, None)
+            if "over" not in facts:
+                self._told.pop(problem, None)
+                self._lasting.discard(problem)
             return
         self._sent()

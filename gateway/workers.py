@@ -200,7 +200,7 @@ class Outbox:
         self._breaker = Breaker()
         self.worker = Worker("outbox", self._round)
         self.tried: Callable[[OutboundMail, Attempt], None] = lambda mail, attempt: None
-        """Called with what came of each attempt."""
+        """Called with what came of each attempt, when it is recorded."""
         self.left: Callable[[str, Delivery], None] = lambda key, delivery: None
         """Called in a thread with the key (``sent_keys``) of each mail that left, before that is recorded."""
 
@@ -267,10 +267,10 @@ class Outbox:
     async def _one(self, delivery: Delivery, key: str) -> None:
         try:
             attempt = await self._transport.attempt(delivery.mail)
-            self.tried(delivery.mail, attempt)
             if attempt.outcome == "sent":
                 await asyncio.to_thread(self.left, key, delivery)
             outcome = await self._record(delivery, attempt)
+            self.tried(delivery.mail, attempt)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  its lease runs out and what may be sent again is

@@ -100,6 +100,11 @@ def count_barred(tx: Connection) -> tuple[int, str]:
     return int(count), str(tx.execute(newest).scalar() or "")
 
 
+def find_barred(tx: Connection) -> tuple[str, ...]:
+    """The recipients of the mails that wait because the relay refuses us."""
+    return tuple(tx.execute(sa.select(deliveries.c.recipient).where(_WAITS_FOR_RELAY).distinct()).scalars())
+
+
 def waits_barred(tx: Connection, kind: str) -> bool:
     """Whether a mail of this kind is among them."""
     return (

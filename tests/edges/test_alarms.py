@@ -36,16 +36,17 @@ async def play(folder: Path) -> list[str]:
         alarms.hear_tokens(MAILBOX, "invalid_grant")
         alarms.hear_relay(MAIL, BARRED)
         alarms.hear_relay(MAIL, DENIED)
-        alarms.hear_relay(OTHER, LEFT)  # the relay knows our own domain only: that ends nothing
         alarms.hear_clock(Jump(by=timedelta(hours=1), believed=False))
         alarms.hear_keeper("retention", "disk")
     alarms.hear_mailbox(MAILBOX, "silent", "")
     alarms.hear_tokens(MAILBOX, "")
+    await asyncio.gather(*alarms._writing)
     alarms.hear_relay(MAIL, LEFT)
     alarms.hear_relay(MAIL, LEFT)
     alarms.hear_clock(Jump(by=timedelta(), believed=True))
     alarms.hear_keeper("retention", "")
-    await asyncio.gather(*alarms._writing)
+    while alarms._writing:
+        await asyncio.gather(*alarms._writing)
     with database.begin() as tx:
         waiting = [deliveries.find(tx, entry.delivery.id) for entry in deliveries.list_outbox(tx)]
     database.close()
@@ -82,4 +83,57 @@ async def test_an_alarm_that_cannot_leave_has_no_second_one_behind_it(tmp_path: 
         for one in deliveries.claim_due(tx, 5, "test", clock(), timedelta(minutes=5)):
             deliveries.record_attempt(tx, one, "deferred", DENIED.reply, now, now, barred=True)
     assert await waiting_after_an_alarm() == 2
+    database.close()
+
+
+async def test_a_relay_that_refuses_one_sender_and_takes_the_alarm_is_told_once_and_not_asked_without_end(
+    tmp_path: Path,
+) -> None:
+    general = replace(SETTINGS.ticketgate, admin=("ops@mail.test",))
+    database = Database(f"sqlite:{tmp_path}/ticketgate.db")
+    database.migrate()
+    alarms = Alarms(database, lambda: replace(SETTINGS, ticketgate=general), lambda: None)
+    sender_denied = Attempt("deferred", "554 5.2.252 SendAsDenied", barred=True, step="mail")
+    repaired, tries = False, 0
+
+    async def rounds(count: int, kind: str = "") -> None:
+        """The outbox, ``count`` times; with another sender's mail in it, if ``kind`` is said."""
+        nonlocal tries
+        for _ in range(count):
+            with database.begin() as tx:
+                if kind:
+                    deliveries.enqueue(tx, [replace(OTHER, event=0, kind=kind)], clock())
+                due = deliveries.claim_due(tx, 9, "test", clock(), timedelta(minutes=5))
+            for one in due:
+                refused = one.mail.recipient == MAIL.recipient and not repaired
+                tries += refused
+                result = sender_denied if refused else LEFT
+                later = clock() + timedelta(hours=4)
+                with database.begin() as tx:
+                    deliveries.record_attempt(tx, one, result.outcome, result.reply, later, clock(), barred=refused)
+                alarms.hear_relay(one.mail, result)
+                while alarms._writing:
+                    await asyncio.gather(*alarms._writing)
+
+    def mailed() -> list[str]:
+        with database.begin() as tx:
+            entries = deliveries.list_outbox(tx, list(deliveries.DeliveryState))
+            found = [deliveries.find(tx, entry.delivery.id) for entry in entries if entry.delivery.mail.kind == "alert"]
+        return [str(read_mail(one.delivery.mail.content)["Subject"]).partition(": ")[2] for one in found if one]
+
+    trouble = "localhost refuses our mail"
+    with database.begin() as tx:
+        deliveries.enqueue(tx, [MAIL], clock())
+    await rounds(5)
+    assert (mailed(), tries) == ([trouble], 1)
+    await rounds(5, "offer")
+    assert (mailed(), tries) == ([trouble], 2), "what other mails show is tried once in ten minutes"
+    repaired, alarms._tried = True, float("-inf")
+    await rounds(3, "offer")
+    assert mailed() == [trouble, f"over: {trouble}"]
+    repaired = False
+    with database.begin() as tx:
+        deliveries.enqueue(tx, [replace(MAIL, event=0)], clock())
+    await rounds(3)
+    assert mailed() == [trouble, f"over: {trouble}"], "within the quiet period nothing is mailed"
     database.close()

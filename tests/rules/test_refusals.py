@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from gateway.model import OutboundMail
 from gateway.outbound.refusals import speaks_of_us
 from gateway.outbound.standing import Standing
 from gateway.outbound.transport import Attempt
+from tests.edges.test_transport import make_mail
 
 JANE, TOM, ALICE = "jane@customer.test", "tom@shop.test", "alice@corp.test"
 
@@ -74,23 +78,43 @@ def refused(step: str) -> Attempt:
 SENT = Attempt("sent", "250 2.0.0")
 
 
+def mail(recipient: str, kind: str = "answer") -> OutboundMail:
+    return replace(make_mail(), recipient=recipient, kind=kind)
+
+
 def test_a_relay_that_takes_only_mail_to_our_own_is_not_well_for_the_others() -> None:
     standing = Standing()
-    standing.hear(refused("rcpt"), JANE)
-    assert not standing.hear(SENT, ALICE) and not standing.well, "the alarm itself arrives"
-    assert standing.hear(SENT, JANE) and standing.well
+    standing.hear(refused("rcpt"), mail(JANE))
+    assert not standing.hear(SENT, mail(ALICE)) and not standing.well, "the offers arrive"
+    assert standing.hear(SENT, mail(JANE)) and not standing.well, "others may go, and are not yet seen to"
+    assert not standing.settle([JANE]) and not standing.well
+    assert standing.settle([]) and standing.well and not standing.settle([])
 
 
 def test_one_mail_that_is_taken_shows_that_a_refusal_before_any_recipient_is_over() -> None:
     standing = Standing()
-    standing.hear(refused("mail"), JANE)
-    standing.hear(refused("rcpt"), TOM)
-    assert standing.hear(SENT, ALICE) and not standing.well
-    assert standing.hear(SENT, TOM) and standing.well
+    standing.hear(refused("mail"), mail(JANE))
+    standing.hear(refused("rcpt"), mail(TOM))
+    assert standing.hear(SENT, mail(ALICE)) and not standing.hear(SENT, mail(ALICE))
+    assert standing.hear(SENT, mail(TOM))
+
+
+def test_an_alarm_that_is_taken_shows_nothing_of_the_senders_that_are_refused() -> None:
+    standing = Standing()
+    standing.hear(refused("mail"), mail(JANE))
+    assert not standing.hear(SENT, mail(ALICE, "alert")) and not standing.well
+
+
+def test_a_domain_to_which_nothing_waits_any_more_is_forgotten() -> None:
+    standing = Standing()
+    standing.hear(refused("rcpt"), mail(JANE))
+    standing.hear(refused("rcpt"), mail(ALICE))
+    standing.settle([ALICE])
+    assert not standing.hear(SENT, mail(JANE)) and standing.hear(SENT, mail(ALICE))
 
 
 def test_after_a_start_the_first_mail_that_is_taken_says_that_others_may_go_and_no_later_one() -> None:
     standing = Standing()
-    assert not standing.hear(Attempt("deferred", "451 4.3.0 busy"), JANE)
-    assert standing.hear(SENT, JANE)
-    assert not standing.hear(SENT, TOM)
+    assert not standing.hear(Attempt("deferred", "451 4.3.0 busy"), mail(JANE))
+    assert standing.hear(SENT, mail(JANE))
+    assert not standing.hear(SENT, mail(TOM))
