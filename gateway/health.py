@@ -11,6 +11,7 @@ from gateway import maillog, metrics
 from gateway.clock import clock
 from gateway.errors import TemporaryError
 from gateway.model import Plan, State
+from gateway.outbound.refusals import speaks_of_us
 from gateway.settings import Settings
 from gateway.store.database import Database
 from gateway.store.gate import held_since
@@ -47,10 +48,15 @@ def check_outbox(gauges: Gauges, settings: Settings, held: datetime | None = Non
 
 
 def check_relay(gauges: Gauges, settings: Settings) -> Check:
-    """Whether the server that relays for us takes our mail; its words, and what to do, when it does not."""
+    """Whether the server that relays for us takes our mail; its words, and what to do, when it does not.
+
+    What may have been said of us by one recipient's server, at RCPT, is not everybody's trouble: that takes words which
+    are not heard there, or a second recipient.
+    """
     if not gauges.barred:
         return Check("relay", True, "no mail waits because it refuses us")
-    return Check("relay", False, describe_barred(gauges.barred, gauges.barred_reply, settings.send.host))
+    well = gauges.barred_recipients < 2 and speaks_of_us(gauges.barred_reply, "rcpt")
+    return Check("relay", well, describe_barred(gauges.barred, gauges.barred_reply, settings.send.host))
 
 
 class Health:

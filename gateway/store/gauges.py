@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from gateway.store.deliveries import OPEN
 from gateway.store.schema import deliveries, events, journal, tickets
-from gateway.store.undelivered import WEEK, count_barred, count_undelivered
+from gateway.store.undelivered import WEEK, count_barred, count_undelivered, find_barred
 
 _ENDED = ("closed", "spam")
 _ANSWERS = (
@@ -35,6 +35,7 @@ class Gauges:
     held: Mapping[str, int]  # by reason
     barred: int  # deliveries that wait because the relay refuses us
     barred_reply: str  # in these words
+    barred_recipients: int  # different ones of them
     undelivered: int  # that ended within the last week without having arrived
     size: int
 
@@ -56,6 +57,7 @@ def measure(tx: Connection, now: datetime) -> Gauges:
         held={str(reason): int(number) for reason, number in tx.execute(by_reason)},
         barred=barred,
         barred_reply=words,
+        barred_recipients=len(find_barred(tx)) if barred else 0,
         undelivered=count_undelivered(tx, now - WEEK),
         size=_size(tx),
     )

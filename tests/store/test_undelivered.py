@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from gateway import deliver
+from gateway.health import check_relay
 from gateway.model import OutboundMail, State
 from gateway.outbound.transport import Attempt
 from gateway.seal import SealKey
@@ -15,6 +16,7 @@ from gateway.settings import General
 from gateway.store import deliveries, suppression, undelivered
 from gateway.store.database import Database
 from gateway.store.deliveries import DeliveryState
+from gateway.store.gauges import measure
 from gateway.store.seals import seal_waiting
 from gateway.store.verify import verify
 from tests.store.test_verbs import ALICE, DESK, JANE, Desk, to
@@ -172,6 +174,29 @@ def test_the_author_of_a_late_answer_is_told_that_it_is_our_own_server_and_at_th
     attempt(desk, JANE, DENIED)
     assert entry(desk).state is DeliveryState.FAILED
     assert len(notices(desk, "has refused to pass it on for so long that it was given up")) == 1
+
+
+def relay_check(desk: Desk) -> tuple[bool, str]:
+    with desk.road.database.begin() as tx:
+        check = check_relay(measure(tx, desk.road.now), desk.road.settings)
+    return check.well, check.words
+
+
+def test_one_recipient_whose_server_speaks_of_us_is_said_and_two_or_a_refused_login_are_trouble(desk: Desk) -> None:
+    answered(desk)
+    assert relay_check(desk) == (True, "no mail waits because it refuses us")
+    attempt(desk, JANE, DENIED)
+    well, words = relay_check(desk)
+    assert well and "1 mail waits: 554 5.7.1 Relay access denied" in words
+    desk.road.now += timedelta(hours=1)
+    attempt(desk, JANE, Attempt("deferred", "login refused: 535 5.7.8 bad password", barred=True))
+    assert not relay_check(desk)[0]
+    desk.road.now += timedelta(hours=1)
+    attempt(desk, JANE, DENIED)
+    assert relay_check(desk)[0]
+    desk.road.arrive(make_mail("tom@shop.test", "It does not print."))
+    attempt(desk, "", DENIED)
+    assert not relay_check(desk)[0]
 
 
 def test_attempts_out_of_turn_do_not_use_up_the_warning_and_it_is_given_once(desk: Desk) -> None:
