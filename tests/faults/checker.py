@@ -24,7 +24,7 @@ CONNECTIONS = 2
 _MARK = re.compile(r"mark(\w+?)end")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Seen:
     """Everything that can be known about a run without asking the gateway."""
 

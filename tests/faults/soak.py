@@ -251,7 +251,15 @@ class Soak:
     ) -> None:
         # Postfix writes its own fields on top: the mail is known again by what stands below them.
         arrived = {bytes(row["content"]): row["sha256"] for row in rows["raw"]}
-        seen = Seen([], Counter(), [], [], list(sink.taken), rows, played.kills + played.restarts, restless)
+        seen = Seen(
+            mails=[],
+            acknowledged=Counter(),
+            refusals=[],
+            taken=list(sink.taken),
+            rows=rows,
+            kills=played.kills + played.restarts,
+            restless=restless,
+        )
         played.violations += _every_mail_once(people.sent, list(arrived), rows["journal"], arrived)
         played.violations += check(seen, None, people.public)
         played.violations += _one_answer_each(people, rows["events"])
